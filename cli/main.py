@@ -1,0 +1,66 @@
+"""``polly-bulk``: finds the command, turns errors into messages and exit codes."""
+
+import importlib
+import sys
+
+import click
+
+from polly_core.errors import InvalidInput, PollyError
+
+COMMANDS = {
+    "serve": "the self-hosted atlas, in the foreground",
+    "keys": "manage the keys of a self-hosted atlas",
+    "update": "update the metadata or data type of many datasets",
+    "plan": "only plan an operation, into a file that can be reviewed",
+    "apply": "do exactly what a plan file says",
+    "runs": "list the runs in the ledger",
+    "show": "one run: state, counts, how to go on",
+    "report": "every item of a run, as a file that is also a manifest",
+    "resume": "take up a run that did not finish",
+    "verify": "check that a run's promises still hold",
+    "prefect": "start, stop or look at the local Prefect server",
+    "demo": "the whole story on the embedded default",
+}
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module when it is asked for, so that ``--help`` is instant."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = importlib.import_module(f"cli.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="polly-bulk")
+def program() -> None:
+    """Bulk operations on OmixAtlas catalogs: planned, recorded, resumable, undoable."""
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the program and exit with the codes of the reference (0, 1, 2, 3, 4, 130)."""
+    try:
+        code = program.main(args=argv, standalone_mode=False)
+    except click.Abort:
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except InvalidInput as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    except PollyError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(3)
+    sys.exit(code if isinstance(code, int) else 0)

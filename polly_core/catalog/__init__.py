@@ -1,0 +1,1 @@
+"""Datasets, versions, supplementary files and studies of one atlas."""

@@ -1,0 +1,1 @@
+"""The record of every run: what is about to happen, what happened, who is at it."""

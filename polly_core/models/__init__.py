@@ -1,0 +1,1 @@
+"""Models that cross module borders: catalog, wire, change, selection and run."""

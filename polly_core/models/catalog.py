@@ -94,7 +94,7 @@ class DatasetPage(Model):
 
 
 class DatasetChange(Model):
-    """What a PATCH sends; a member left unset stays as it is. ``study_id=None`` leaves the study."""
+    """What a PATCH sends; a member left unset stays as it is. A null study leaves the study."""
 
     data_type: str | None = None
     metadata: JsonObject | None = None

@@ -334,7 +334,7 @@ class RunSummary(Model):
 
     @property
     def exit_code(self) -> int:
-        """Architecture §9: 0 well or tolerated, 1 not well, 3 could not go on, 4 budget, 130 stopped."""
+        """0 ended well or tolerated, 1 not well, 3 could not go on, 4 budget, 130 stopped."""
         if self.stop is not None:
             codes = {StopReason.BUDGET: 4, StopReason.CANNOT_PROCEED: 3}
             return codes.get(self.stop, 130)

@@ -159,6 +159,32 @@ class ListDocument(WireModel, Generic[AttributesT]):
     meta: Meta = Meta()
 
 
+class ResourceRef(WireModel):
+    """``{"type", "id"}``."""
+
+    type: str = ""
+    id: str
+
+
+class RelatedDatasets(WireModel):
+    """``relationships.datasets``."""
+
+    data: tuple[ResourceRef, ...]
+
+
+class StudyRelationships(WireModel):
+    """``relationships`` of a study."""
+
+    datasets: RelatedDatasets
+
+
+class StudyMembers(WireModel):
+    """The answer for one study: its list stands at the top level (wire.md §4.7)."""
+
+    relationships: StudyRelationships
+    links: Links = Links()
+
+
 class ErrorObject(WireModel):
     """One error. The official client needs ``title`` and ``detail``."""
 

@@ -1,0 +1,1 @@
+"""The only HTTP and S3 of the project: session, retry, credentials, objects."""

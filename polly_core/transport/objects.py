@@ -1,0 +1,228 @@
+"""Metadata objects: small, versioned, read by the thousand, so read with obstore."""
+
+import json
+import os
+import re
+import threading
+import zlib
+from collections.abc import Mapping
+from datetime import timedelta
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import S3Store
+
+from polly_core.errors import (
+    ObjectMissing,
+    StorageDenied,
+    StorageError,
+    StorageUnavailable,
+)
+from polly_core.models.jsonvalue import JsonObject
+from polly_core.transport.credentials import CredentialCache, Form, Grant
+from polly_core.transport.s3uri import S3Uri, parse_s3_uri
+from polly_core.transport.session import user_agent
+
+DEFAULT_REGION = "us-east-1"
+# Session tokens that ended or were signed by another key: the store names them so.
+STALE_CODES = frozenset(
+    {"InvalidAccessKeyId", "ExpiredToken", "ExpiredTokenException", "InvalidToken"}
+)
+_LARGEST_METADATA = 256 * 1024 * 1024
+_CODE = re.compile(r"<Code>(\w+)</Code>")
+_STATUS = re.compile(r"non-2xx status code: (\d{3})")
+
+
+def aws_default_endpoint(environ: Mapping[str, str]) -> str | None:
+    """The endpoint that the AWS tools take from the environment."""
+    return environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL") or None
+
+
+def aws_default_region(environ: Mapping[str, str]) -> str | None:
+    """The region that the AWS tools take from the environment."""
+    return environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or None
+
+
+class Endpoint:
+    """Where the object store is: the explicit setting, else the token's, else AWS's default."""
+
+    def __init__(self, explicit: str | None, environ: Mapping[str, str] | None = None) -> None:
+        self._explicit = explicit
+        self._environ = os.environ if environ is None else environ
+
+    def url(self, grant: Grant) -> str | None:
+        """The endpoint's URL; None is Amazon S3."""
+        return self._explicit or grant.endpoint_url or aws_default_endpoint(self._environ)
+
+    def region(self, grant: Grant) -> str | None:
+        """The region that was named by the token or the environment."""
+        return grant.region or aws_default_region(self._environ)
+
+
+def stale_grant(code: str, grant: Grant) -> bool:
+    """Whether a refusal means that these temporary credentials are to be renewed."""
+    return code in STALE_CODES and bool(grant.token)
+
+
+def storage_error(code: str, status: int | None, uri: S3Uri | str, grant: Grant) -> StorageError:
+    """The error for a refusal of the store. It names the object, never credentials."""
+    where = f"{uri} (atlas {grant.form.atlas_id})"
+    if code in {"NoSuchKey", "NoSuchVersion", "NoSuchBucket", "NotFound"} or status == 404:
+        return ObjectMissing(f"no such object: {where}")
+    if status in {401, 403}:
+        return StorageDenied(
+            f"the object store refuses access to {where}: {code or status}. Check that the key "
+            "may read this atlas, and that the endpoint is the store of this service"
+        )
+    if status is None or status >= 500 or status == 429:
+        return StorageUnavailable(
+            f"the object store cannot be reached or fails for {where}: {code or status}"
+        )
+    return StorageError(f"the object store refuses {where}: {code or status}")
+
+
+def parse_metadata(data: bytes, uri: str) -> JsonObject:
+    """The metadata in an object: JSON, gzipped or plain.
+
+    Raises:
+        StorageError: it is neither, or no JSON object.
+    """
+    try:
+        found = json.loads(_inflate(data) if data[:2] == b"\x1f\x8b" else data)
+    except (ValueError, zlib.error, RecursionError) as error:
+        raise StorageError(f"the metadata object {uri} is unreadable: {error}") from error
+    if not isinstance(found, dict):
+        raise StorageError(
+            f"the metadata object {uri} holds {type(found).__name__}, expected a JSON object"
+        )
+    return found
+
+
+def _inflate(data: bytes) -> bytes:
+    inflater = zlib.decompressobj(wbits=31)
+    text = inflater.decompress(data, _LARGEST_METADATA)
+    if inflater.unconsumed_tail:
+        raise ValueError(f"it is larger than {_LARGEST_METADATA} bytes when unpacked")
+    if not inflater.eof:
+        raise ValueError("it is cut off")
+    return text
+
+
+class MetadataObjects:
+    """Reads whole small objects. Thread-safe; one connection pool per bucket and credentials."""
+
+    def __init__(
+        self,
+        credentials: CredentialCache,
+        endpoint: Endpoint,
+        *,
+        connect_timeout: float = 10.0,
+        read_timeout: float = 60.0,
+        pool_size: int = 64,
+    ) -> None:
+        self._credentials = credentials
+        self._endpoint = endpoint
+        self._timeouts = (timedelta(seconds=connect_timeout), timedelta(seconds=read_timeout))
+        self._pool_size = pool_size
+        self._stores: dict[tuple[Form, str], tuple[Grant, S3Store]] = {}
+        self._lock = threading.Lock()
+
+    def read(self, form: Form, location: str) -> bytes:
+        """The bytes of exactly the version that the location names.
+
+        Raises:
+            ObjectMissing, StorageDenied, StorageUnavailable, StorageError.
+        """
+        uri = parse_s3_uri(location)
+        grant = self._credentials.grant(form)
+        try:
+            return self._get(grant, uri)
+        except _StaleCredentialsError:
+            grant = self._credentials.renew(grant)
+        try:
+            return self._get(grant, uri)
+        except _StaleCredentialsError as error:
+            raise StorageDenied(
+                f"the object store refuses fresh credentials ({error}) for {uri}; check that the "
+                "endpoint is the store of this service"
+            ) from None
+
+    def metadata(self, form: Form, location: str) -> JsonObject:
+        """The metadata at a location, parsed anew at each call."""
+        return parse_metadata(self.read(form, location), location)
+
+    def _get(self, grant: Grant, uri: S3Uri) -> bytes:
+        store = self._store(grant, uri.bucket)
+        try:
+            if uri.version_id is None:
+                return obstore.get(store, uri.key).bytes().to_bytes()
+            options: obstore.GetOptions = {"version": uri.version_id}
+            return obstore.get(store, uri.key, options=options).bytes().to_bytes()
+        except FileNotFoundError as error:
+            raise storage_error("NoSuchKey", 404, uri, grant) from error
+        except ValueError as error:
+            raise StorageError(f"the key of {uri} cannot be read: {error}") from error
+        except BaseError as error:
+            # The text holds the store's answer, which may repeat the access key.
+            raise _refusal(str(error), uri, grant) from None
+
+    def _store(self, grant: Grant, bucket: str) -> S3Store:
+        key = (grant.form, bucket)
+        known = self._stores.get(key)
+        if known is not None and known[0] is grant:
+            return known[1]
+        with self._lock:
+            known = self._stores.get(key)
+            if known is None or known[0] is not grant:
+                known = (grant, self._open(grant, bucket))
+                self._stores[key] = known
+            return known[1]
+
+    def _open(self, grant: Grant, bucket: str) -> S3Store:
+        connect, read = self._timeouts
+        url = self._endpoint.url(grant)
+        region = self._endpoint.region(grant) or DEFAULT_REGION
+        return S3Store(
+            bucket,
+            config={
+                "access_key_id": grant.access_key,
+                "secret_access_key": grant.secret_key,
+                "session_token": grant.token,
+                "region": region,
+                "endpoint": url or f"https://s3.{region}.amazonaws.com",
+                "virtual_hosted_style_request": False,
+            },
+            client_options={
+                "allow_http": True,
+                "connect_timeout": connect,
+                "timeout": read,
+                "pool_max_idle_per_host": str(self._pool_size),
+                "user_agent": user_agent(),
+            },
+            retry_config={
+                "max_retries": 5,
+                "retry_timeout": timedelta(seconds=120),
+                "backoff": {
+                    "init_backoff": timedelta(milliseconds=200),
+                    "max_backoff": timedelta(seconds=10),
+                    "base": 2,
+                },
+            },
+        )
+
+
+class _StaleCredentialsError(Exception):
+    """The store does not know these temporary credentials (any more)."""
+
+
+def _refusal(text: str, uri: S3Uri, grant: Grant) -> StorageError | _StaleCredentialsError:
+    code_found, status_found = _CODE.search(text), _STATUS.search(text)
+    code = code_found.group(1) if code_found else ""
+    status = int(status_found.group(1)) if status_found else None
+    if stale_grant(code, grant):
+        return _StaleCredentialsError(code)
+    if "redirect without LOCATION" in text:
+        return StorageError(
+            f"the bucket of {uri} is in another region; set AWS_REGION to the bucket's region"
+        )
+    return storage_error(code, status, uri, grant)

@@ -1,0 +1,241 @@
+"""The only HTTP of the project: one pool to one host, time-outs everywhere, errors converted once.
+
+A pool is bound to its host, so the key can reach no other one, whatever an answer says.
+"""
+
+import json
+import ssl
+from dataclasses import dataclass
+from importlib import metadata
+from urllib.parse import quote, urlsplit
+
+import urllib3
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    NewConnectionError,
+    SSLError,
+)
+
+from polly_core.errors import (
+    CannotProceed,
+    CatalogError,
+    InvalidInput,
+    NoConnection,
+    OutcomeUnknown,
+    ReadFailed,
+    RepositoryLocked,
+)
+from polly_core.models.jsonvalue import JsonObject
+from polly_core.models.wire import API_KEY_HEADER, CONTENT_TYPE
+from polly_core.transport.answers import Answer, failure
+from polly_core.transport.retry import NO_RETRY, Retrier
+from polly_core.transport.service import Service
+
+_MAX_REDIRECTS = 5
+_FOLLOWED = frozenset({301, 302, 303, 307, 308})
+
+
+def user_agent() -> str:
+    """Name and version of this program."""
+    try:
+        version = metadata.version("polly-bulk")
+    except metadata.PackageNotFoundError:
+        version = "0"
+    return f"polly-bulk/{version}"
+
+
+def segment(text: str) -> str:
+    """An id or file name as one part of a path, fully quoted.
+
+    Raises:
+        InvalidInput: it is empty, ``.`` or ``..``: such a part would lead to another address.
+    """
+    if text in {"", ".", ".."}:
+        raise InvalidInput(f"{text!r} cannot be an id or a file name; nothing was sent")
+    return quote(text, safe="")
+
+
+def encode_body(document: JsonObject) -> bytes:
+    """The bytes of a request body.
+
+    Raises:
+        InvalidInput: a value is not JSON, NaN and infinity included.
+    """
+    try:
+        return json.dumps(document, allow_nan=False, separators=(",", ":")).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidInput(
+            f"the values to be sent are not JSON ({error}); nothing was sent. "
+            "JSON knows text, finite numbers, true, false, null, lists and objects"
+        ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    method: str
+    path: str
+    body: bytes | None = None
+    write: bool = False
+
+
+class Channel:
+    """Sends one request once. Thread-safe.
+
+    Raises a ``CatalogError`` for everything but a 2xx answer, and ``CannotProceed`` where the
+    service's certificate is not trusted.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self._prefix = urlsplit(service.api_url).path
+        self._pool = urllib3.connection_from_url(
+            service.api_url,
+            maxsize=service.pool_size,
+            block=True,
+            retries=False,
+            timeout=urllib3.Timeout(connect=service.connect_timeout, read=service.read_timeout),
+            headers={
+                API_KEY_HEADER: service.api_key.get_secret_value(),
+                "Content-Type": CONTENT_TYPE,
+                "Accept": CONTENT_TYPE,
+                "Accept-Encoding": "gzip",
+                "User-Agent": user_agent(),
+            },
+        )
+
+    def close(self) -> None:
+        """Close every idle connection."""
+        self._pool.close()
+
+    def send(self, request: _Request) -> Answer:
+        """The answer to one request, redirects of reads within the service followed."""
+        path = self._prefix + request.path
+        for _ in range(_MAX_REDIRECTS + 1):
+            answer = self._exchange(request, path)
+            target = None if request.write else self._redirect(answer)
+            if target is None:
+                break
+            path = target
+        else:
+            raise ReadFailed("Too many redirects", f"GET {request.path}", status=answer.status)
+        error = failure(answer, write=request.write)
+        if error is not None:
+            raise error
+        return answer
+
+    def _exchange(self, request: _Request, path: str) -> Answer:
+        try:
+            response = self._pool.urlopen(
+                request.method, path, body=request.body, redirect=False, assert_same_host=False
+            )
+            return Answer(response.status, response.headers, response.data)
+        except (HTTPError, OSError) as error:
+            raise self._lost(request, error) from error
+
+    def _redirect(self, answer: Answer) -> str | None:
+        """The path to go on at, where the answer leads to another place of the same service."""
+        location = answer.headers.get("location")
+        if answer.status not in _FOLLOWED or not location:
+            return None
+        parts = urlsplit(location)
+        origin = f"{parts.scheme}://{parts.netloc}".lower()
+        here = urlsplit(self.service.api_url)
+        if parts.netloc and origin != f"{here.scheme}://{here.netloc}".lower():
+            return None
+        if not parts.path.startswith("/"):
+            return None
+        return f"{parts.path}?{parts.query}" if parts.query else parts.path
+
+    def _lost(self, request: _Request, error: Exception) -> CatalogError | CannotProceed:
+        """What a failed exchange means: was the request certainly not sent?"""
+        cause: object = error.args[0] if error.args else None
+        url = self.service.api_url
+        if isinstance(error, SSLError) and isinstance(cause, ssl.SSLCertVerificationError):
+            return CannotProceed(
+                f"the certificate of {url} is not trusted: {cause.verify_message}; check the "
+                "address and the certificates of this machine"
+            )
+        what = f"{request.method} {request.path.partition('?')[0]}: {_describe(error)}"
+        if isinstance(error, NewConnectionError | ConnectTimeoutError):
+            return NoConnection(f"No connection to {url}", _describe(error))
+        if request.write:
+            return OutcomeUnknown("The answer was lost; the write may have happened", what)
+        return ReadFailed("The answer was lost", what)
+
+
+def _describe(error: Exception) -> str:
+    text = str(error) or type(error).__name__
+    # urllib3 puts the connection object in front of what matters.
+    return text.rpartition(">: ")[2]
+
+
+class ReadSession:
+    """Reads, every one retried. It can send GET and the request for session tokens, no more."""
+
+    def __init__(self, channel: Channel, retrier: Retrier) -> None:
+        self._channel = channel
+        self._retrier = retrier
+
+    @property
+    def service(self) -> Service:
+        """Whom it speaks to."""
+        return self._channel.service
+
+    def get(self, path: str) -> Answer:
+        """The answer to GET. Raises ``ReadFailed`` once every retry failed."""
+        return self._read(_Request("GET", path))
+
+    def post_session_tokens(self, document: JsonObject) -> Answer:
+        """Ask for temporary credentials: a POST that changes nothing, so it is retried too."""
+        return self._read(_Request("POST", "/session-tokens", encode_body(document)))
+
+    def _read(self, request: _Request) -> Answer:
+        try:
+            return self._retrier.run(lambda: self._channel.send(request))
+        except RepositoryLocked:
+            raise
+        except CatalogError as error:
+            if error.retryable:
+                raise _exhausted(error, request) from error
+            raise
+
+
+def _exhausted(error: CatalogError, request: _Request) -> ReadFailed:
+    path = request.path.partition("?")[0]
+    return ReadFailed(
+        error.title,
+        f"{request.method} {path} failed after every retry. {error.detail}".rstrip(),
+        status=error.status,
+        retry_after=error.retry_after,
+    )
+
+
+class WriteSession(ReadSession):
+    """Reads, and writes that are repeated only when they certainly did not happen.
+
+    ``retry_writes=False`` sends each write once, for callers that keep a record of every sending.
+    """
+
+    def __init__(self, channel: Channel, retrier: Retrier, *, retry_writes: bool = True) -> None:
+        super().__init__(channel, retrier)
+        self._writes = retrier if retry_writes else _once(retrier)
+
+    def post(self, path: str, document: JsonObject) -> Answer:
+        """Create. Raises ``OutcomeUnknown`` when the answer does not say what happened."""
+        return self._write(_Request("POST", path, encode_body(document), write=True))
+
+    def patch(self, path: str, document: JsonObject) -> Answer:
+        """Change. Raises ``OutcomeUnknown`` when the answer does not say what happened."""
+        return self._write(_Request("PATCH", path, encode_body(document), write=True))
+
+    def delete(self, path: str) -> Answer:
+        """Delete. Raises ``OutcomeUnknown`` when the answer does not say what happened."""
+        return self._write(_Request("DELETE", path, write=True))
+
+    def _write(self, request: _Request) -> Answer:
+        return self._writes.run(lambda: self._channel.send(request))
+
+
+def _once(retrier: Retrier) -> Retrier:
+    return Retrier(NO_RETRY, retrier.sleep, retrier.clock, retrier.chance, retrier.on_retry)

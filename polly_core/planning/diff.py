@@ -4,29 +4,12 @@ Objects are compared key by key, everything else as a whole: lists are atomic. T
 is no difference; 1, 1.0 and true are different values.
 """
 
-import math
 from collections.abc import Iterable
 
 from polly_core.errors import InvalidInput
 from polly_core.models.jsonvalue import JsonObject, JsonValue
 from polly_core.models.run import PatchOp
-
-_ABSENT = object()
-
-
-def same(left: JsonValue, right: JsonValue) -> bool:
-    """Whether two JSON values have the same canonical form."""
-    if left is right:
-        return True
-    if type(left) is not type(right):
-        return False
-    if isinstance(left, dict) and isinstance(right, dict):
-        return left.keys() == right.keys() and all(same(left[key], right[key]) for key in left)
-    if isinstance(left, list) and isinstance(right, list):
-        return len(left) == len(right) and all(map(same, left, right))
-    if isinstance(left, float) and isinstance(right, float):
-        return left == right and math.copysign(1.0, left) == math.copysign(1.0, right)
-    return left == right
+from polly_core.planning.values import ABSENT, same
 
 
 def diff(before: JsonObject, after: JsonObject) -> tuple[PatchOp, ...]:
@@ -43,8 +26,8 @@ def _compare(before: JsonObject, after: JsonObject, prefix: str, ops: list[Patch
     changed = [
         key
         for key, value in after.items()
-        if (old := before.get(key, _ABSENT)) is not value
-        and (old is _ABSENT or not same(before[key], value))
+        if (old := before.get(key, ABSENT)) is not value
+        and (old is ABSENT or not same(before[key], value))
     ]
     removed = before.keys() - after.keys()
     if not changed and not removed:

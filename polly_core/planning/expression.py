@@ -1,0 +1,138 @@
+"""JMESPath over a dataset, compiled once; errors have the position."""
+
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+import jmespath
+from jmespath import exceptions
+from jmespath.functions import Functions
+
+from polly_core.errors import InvalidInput
+from polly_core.models.catalog import DatasetRecord
+from polly_core.models.jsonvalue import JsonObject, JsonValue
+
+ATTRIBUTES = ("dataset_id", "data_type", "study_id", "last_modified_at")
+NAMES = (*ATTRIBUTES, "metadata")
+
+# Their first child is evaluated where they stand, the others on what it gave.
+_FIRST_CHILD_ONLY = frozenset(
+    {"subexpression", "index_expression", "pipe", "projection", "value_projection",
+     "filter_projection"}
+)  # fmt: skip
+_WHOLE = frozenset({"current", "identity"})
+
+
+class ExpressionFailed(Exception):
+    """The expression cannot be evaluated on one dataset. The message says why."""
+
+
+class Expression:
+    """A compiled expression. Thread-safe.
+
+    Attributes:
+        text: as it was written.
+        needs_metadata: whether its value depends on the metadata.
+    """
+
+    def __init__(self, text: str, purpose: str) -> None:
+        """Compile.
+
+        Args:
+            purpose: where it was written, for messages: ``--where``, ``step 2 (set), when``.
+
+        Raises:
+            InvalidInput: it is no JMESPath, or asks for a name that no dataset has.
+        """
+        self.text = text
+        try:
+            self._compiled = jmespath.compile(text)
+        except exceptions.JMESPathError as error:
+            raise InvalidInput(f"{purpose}: {_syntax(text, error)}") from None
+        parsed: Any = self._compiled.parsed
+        functions = set(_functions(parsed)) - set(Functions.FUNCTION_TABLE)
+        if functions:
+            raise InvalidInput(f"{purpose}: {text!r} calls {min(functions)}(), which is unknown")
+        names = set(_root_names(parsed))
+        unknown = sorted(names - {*NAMES, "@"})
+        if unknown:
+            raise InvalidInput(f"{purpose}: {_unknown(text, unknown[0])}")
+        self.needs_metadata = bool(names & {"metadata", "@"})
+
+    def search(self, document: Mapping[str, JsonValue]) -> JsonValue:
+        """Its value on a dataset.
+
+        Raises:
+            ExpressionFailed: a function got a value of a kind it does not take.
+        """
+        try:
+            value: JsonValue = self._compiled.search(document)
+        except exceptions.JMESPathError as error:
+            reason = " ".join(str(error).split())
+            raise ExpressionFailed(f"{self.text!r} cannot be evaluated: {reason}") from None
+        return value
+
+    def holds(self, document: Mapping[str, JsonValue]) -> bool:
+        """Whether it is true as JMESPath has it: not null, false or empty; 0 is true.
+
+        Raises:
+            ExpressionFailed: as ``search``.
+        """
+        value = self.search(document)
+        return not (value is None or value is False or value in ("", [], {}))
+
+
+def document_of(record: DatasetRecord, metadata: JsonObject | None) -> dict[str, JsonValue]:
+    """What expressions see of a dataset."""
+    return {
+        "dataset_id": record.dataset_id,
+        "data_type": record.data_type,
+        "study_id": record.study_id,
+        "last_modified_at": record.last_modified_at,
+        "metadata": metadata,
+    }
+
+
+def _root_names(node: dict[str, Any]) -> Iterator[str]:
+    """Names that are looked up on the dataset itself; ``@`` where the whole of it is used."""
+    kind = node["type"]
+    children = node["children"]
+    if kind == "field":
+        yield node["value"]
+    elif kind in _WHOLE:
+        yield "@"
+    elif kind in _FIRST_CHILD_ONLY:
+        yield from _root_names(children[0])
+    elif kind not in ("expref", "literal", "slice"):
+        for child in children:
+            if isinstance(child, dict):
+                yield from _root_names(child)
+
+
+def _functions(node: dict[str, Any]) -> Iterator[str]:
+    if node["type"] == "function_expression":
+        yield node["value"]
+    for child in node["children"]:
+        if isinstance(child, dict):
+            yield from _functions(child)
+
+
+def _syntax(text: str, error: exceptions.JMESPathError) -> str:
+    # An unfinished expression has its position set to the end, a lexer's error names its own.
+    position = getattr(error, "lexer_position", getattr(error, "lex_position", None))
+    if not isinstance(position, int) or position > len(text):
+        position = len(text)
+    token = getattr(error, "token_value", None)
+    what = f"unexpected {token!r}" if token not in (None, "") else "it ends too early"
+    if isinstance(error, exceptions.EmptyExpressionError):
+        return "the expression is empty; expected JMESPath, as in data_type == 'Bulk RNAseq'"
+    hint = "; numbers and true, false, null are written in backticks: `3`, texts in quotes: 'x'"
+    return f"{text!r} is no JMESPath: position {position + 1}, {what}{hint}"
+
+
+def _unknown(text: str, name: str) -> str:
+    close = get_close_matches(name, NAMES, n=1)
+    advice = f"a metadata field is metadata.{name}, a text is written '{name}'"
+    if close:
+        advice = f"did you mean {close[0]}?"
+    return f"{text!r} asks for {name!r}; expected one of {', '.join(NAMES)}; {advice}"

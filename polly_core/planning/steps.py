@@ -1,0 +1,126 @@
+"""Evaluating a change on one dataset: compiled once, then pure and thread-safe."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from polly_core.errors import PollyError
+from polly_core.models.catalog import DatasetRecord
+from polly_core.models.change import Call, Join, Map, Step, step_kind
+from polly_core.models.jsonvalue import JsonObject
+from polly_core.planning.actions import simple_action
+from polly_core.planning.calling import DatasetView, call
+from polly_core.planning.expression import Expression, ExpressionFailed
+from polly_core.planning.joining import join
+from polly_core.planning.mapping import map_values
+from polly_core.planning.resources import Loaded
+from polly_core.planning.rowpatch import apply_row
+from polly_core.planning.state import Action, FieldMissing, Refused, State, describe_missing
+
+__all__ = ["DatasetView", "Evaluation", "Evaluator", "StepFailed"]
+
+
+class StepFailed(PollyError):
+    """A change cannot be done to a dataset; ``reasons`` name every step that refused."""
+
+    def __init__(self, reasons: tuple[str, ...]) -> None:
+        super().__init__(reasons)
+        self.reasons = reasons
+
+    def __str__(self) -> str:
+        return "; ".join(self.reasons)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What a change makes of a dataset."""
+
+    metadata: JsonObject
+    """Shares with the metadata that was given what was not changed; must not be changed itself."""
+    data_type: str
+    absent: tuple[str, ...] = ()
+    """Steps that did nothing because the field they need is absent and that is allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    title: str
+    when: Expression | None
+    action: Action
+    fails_without_field: bool
+
+
+class Evaluator:
+    """A compiled change. Evaluates any number of datasets, from any number of threads."""
+
+    def __init__(self, loaded: Loaded, *, allowed_modules: Collection[str] = ()) -> None:
+        """Compile the steps with the files they refer to.
+
+        Args:
+            allowed_modules: names of the modules whose functions may be called, each in full.
+
+        Raises:
+            InvalidInput: an expression, vocabulary, table or function cannot be used.
+        """
+        self._steps = tuple(
+            _compile(number, step, loaded, allowed_modules)
+            for number, step in enumerate(loaded.change.steps, 1)
+        )
+
+    def evaluate(
+        self, record: DatasetRecord, metadata: JsonObject, row: JsonObject | None = None
+    ) -> Evaluation:
+        """What becomes of the dataset. Neither argument is touched.
+
+        Args:
+            row: the item's manifest row; it is the change where the change has no steps.
+
+        Raises:
+            StepFailed: a step refuses this dataset; the steps after it were tried as well.
+        """
+        state = State(record, metadata, record.data_type)
+        if not self._steps:
+            return _patched(state, row)
+        absent: list[str] = []
+        reasons: list[str] = []
+        for step in self._steps:
+            try:
+                if step.when is None or step.when.holds(state.document()):
+                    state = step.action(state)
+            except FieldMissing as missing:
+                known = f"{step.title}: {describe_missing(missing, state)}"
+                (reasons if step.fails_without_field else absent).append(known)
+            except (Refused, ExpressionFailed) as refused:
+                reasons.append(f"{step.title}: {refused}")
+        if reasons:
+            raise StepFailed(tuple(reasons))
+        return Evaluation(state.metadata, state.data_type, tuple(absent))
+
+
+def _patched(state: State, row: JsonObject | None) -> Evaluation:
+    try:
+        state = apply_row(state, row or {})
+    except Refused as refused:
+        raise StepFailed((f"manifest row: {refused}",)) from None
+    return Evaluation(state.metadata, state.data_type)
+
+
+def _compile(
+    number: int, step: Step, loaded: Loaded, allowed_modules: Collection[str]
+) -> _Compiled:
+    title = f"step {number} ({step_kind(step)})"
+    when = None if step.when is None else Expression(step.when, f"{title}, when")
+    action = _action(title, step, loaded, allowed_modules)
+    fails = getattr(step, "missing", "fail") == "fail"
+    return _Compiled(title, when, action, fails)
+
+
+def _action(title: str, step: Step, loaded: Loaded, allowed_modules: Collection[str]) -> Action:
+    match step:
+        case Map():
+            return map_values(title, step, loaded.resources)
+        case Join():
+            return join(title, step, loaded.resources)
+        case Call():
+            return call(title, step, allowed_modules)
+        case _:
+            return simple_action(step)

@@ -1,0 +1,1 @@
+"""Data files: what format they have, GCT and h5ad reading and writing, inspection."""

@@ -1,0 +1,1 @@
+"""Prefect flows: select, plan, fan out, report, state."""

@@ -1,0 +1,74 @@
+"""The global limit that all runs together respect: slots are requests in flight to the service."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
+from prefect.client.schemas.responses import GlobalConcurrencyLimitResponse
+from prefect.concurrency.sync import concurrency
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
+
+from polly_core.errors import CannotProceed
+
+POLLY_API = "polly-api"
+DEFAULT_SLOTS = 128
+# A killed process's slots are free again this long after its death (and Prefect's loop of 15 s).
+LEASE_SECONDS = 60.0
+
+log = logging.getLogger(__name__)
+
+
+def ensure_limit(
+    client: SyncPrefectClient, name: str = POLLY_API, slots: int = DEFAULT_SLOTS
+) -> GlobalConcurrencyLimitResponse:
+    """The limit of this name, created where it is missing. An existing one is left as it is."""
+    try:
+        return client.read_global_concurrency_limit_by_name(name)
+    except ObjectNotFound:
+        try:
+            client.create_global_concurrency_limit(
+                GlobalConcurrencyLimitCreate(name=name, limit=slots)
+            )
+        except ObjectAlreadyExists:
+            log.debug("another process has just created the limit %s", name)
+        return client.read_global_concurrency_limit_by_name(name)
+
+
+@contextmanager
+def holding(slots: int, name: str = POLLY_API) -> Iterator[None]:
+    """Hold as many slots as this process may have requests in flight; wait until they are free.
+
+    Once they are held, a Prefect server that goes away takes nothing from the run.
+
+    Raises:
+        CannotProceed: the limit has fewer slots than are asked for; it would wait for ever.
+    """
+    with get_client(sync_client=True) as client:
+        limit = ensure_limit(client, name)
+    if limit.limit < slots:
+        raise CannotProceed(
+            f"this run may have {slots} requests in flight, the global limit {name!r} of the "
+            f"Prefect server allows {limit.limit} to all runs together; lower 'concurrency', or "
+            f"raise it with: prefect gcl update {name} --limit {slots}"
+        )
+    if limit.active:
+        log.info("taking %d of %d slots of the global limit %s", slots, limit.limit, name)
+        held = concurrency(
+            name,
+            occupy=slots,
+            lease_duration=LEASE_SECONDS,
+            strict=True,
+            raise_on_lease_renewal_failure=False,
+        )
+        held.__enter__()
+    try:
+        yield
+    finally:
+        if limit.active:
+            try:
+                held.__exit__(None, None, None)
+            except httpx.HTTPError as error:
+                log.warning("slots of %s are freed when their lease ends: %s", name, error)

@@ -1,0 +1,183 @@
+"""The course of every bulk flow: open, select, plan, fan out, report, state."""
+
+import logging
+import queue
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+from prefect import State, Task, runtime
+from prefect.exceptions import TerminationSignal
+from prefect.futures import PrefectFuture
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+
+from flows.artifacts import TABLE_ROWS
+from flows.limits import holding
+from flows.logs import kept_with
+from flows.states import final_state, message_of
+from flows.telling import Teller
+from polly_core.engine.meter import Progress
+from polly_core.engine.request import RunRequest, Surroundings
+from polly_core.engine.session import Session, open_session
+from polly_core.errors import CannotProceed, LedgerError
+from polly_core.models.run import RunSummary, StopReason
+from tasks.base import sharing
+from tasks.prepare import plan, select
+
+log = logging.getLogger(__name__)
+
+TICK_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a flow carries out."""
+
+    request: RunRequest
+    surroundings: Surroundings
+    shard_task: Task[[str, int], Any]
+
+
+@dataclass
+class Observer:
+    """Someone in the flow's own process who watches; the command line."""
+
+    on_progress: Callable[[Progress], None]
+    summary: RunSummary | None = None
+
+
+# Not a parameter of the flow: Prefect stores those.
+observer: ContextVar[Observer | None] = ContextVar("observer", default=None)
+
+
+def two_shards() -> TaskRunner[PrefectFuture[Any]]:
+    """Two shards at once, so that the tail of one overlaps with the head of the next."""
+    runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=2)
+    return runner
+
+
+def own_run_id() -> str:
+    """The id of this flow run, which is the ingestion_run_id unless one is given."""
+    return str(runtime.flow_run.id)
+
+
+def run_name(operation: str) -> Callable[[], str]:
+    """Names a flow run by its operation and ingestion_run_id; called when the run starts."""
+
+    def name() -> str:
+        parameters = runtime.flow_run.parameters
+        forms = (getattr(form, "run", None) for form in parameters.values())
+        given = next((form.run_id for form in forms if form is not None and form.run_id), "")
+        return f"{operation}-{given or own_run_id()}"
+
+    return name
+
+
+def carry_out(job: Job) -> State[object]:
+    """Run the job to an end of its own or to a stop; everything about it stands in the ledger.
+
+    Raises:
+        InvalidInput: the request cannot be carried out.
+        CannotProceed: the surroundings do not allow it.
+        LedgerError: the ledger is out of reach, or the run is another's.
+    """
+    flow_run_id = own_run_id()
+    teller = Teller(flow_run_id)
+    with kept_with(flow_run_id), open_session(job.request, job.surroundings) as session:
+        teller.tags(tags_of(session))
+        watch = Watch(session, teller)
+        slots = session.options.concurrency
+        with stopping(session), holding(slots), sharing(session):
+            with stopping(session):
+                work(session, job, watch)
+            watch.wait_out()
+        summary = session.finish()
+        tell_the_end(session, teller, summary)
+    return final_state(summary)
+
+
+def tags_of(session: Session) -> tuple[str, ...]:
+    """What a flow run can be found by."""
+    return (
+        f"ingestion_run_id:{session.run_id}",
+        f"atlas:{session.catalog.atlas_id}",
+        f"operation:{session.operation.value}",
+    )
+
+
+def work(session: Session, job: Job, watch: "Watch") -> None:
+    """Select, plan where a barrier is asked for, and let the shards run."""
+    watch.see_to([select.submit(session.run_id)])
+    if job.request.barrier and not session.finished:
+        watch.see_to([plan.submit(session.run_id)])
+    shards = session.open_shards()
+    watch.see_to([job.shard_task.submit(session.run_id, shard) for shard in shards])
+
+
+def tell_the_end(session: Session, teller: Teller, summary: RunSummary) -> None:
+    """Leave the outcome with Prefect and with whoever watches."""
+    watching = observer.get()
+    if watching is not None:
+        watching.summary = summary
+    teller.progress(session.progress(), now=True)
+    teller.summary(summary, session.notable_items(TABLE_ROWS), session.report_path)
+    teller.reconcile()
+    log.info("%s", message_of(summary))
+
+
+class Watch:
+    """Waits for task runs in the flow's main thread, the one that signals reach."""
+
+    def __init__(self, session: Session, teller: Teller) -> None:
+        self._session = session
+        self._teller = teller
+        self._ended: queue.SimpleQueue[PrefectFuture[Any]] = queue.SimpleQueue()
+        self._left = 0
+
+    def see_to(self, futures: Sequence[PrefectFuture[Any]]) -> None:
+        """Wait until all of them have ended, showing progress.
+
+        Raises:
+            Exception: what the first of them that failed raised.
+        """
+        self._left += len(futures)
+        for future in futures:
+            future.add_done_callback(self._ended.put)
+        self.wait_out()
+        for future in futures:
+            future.result()
+
+    def wait_out(self) -> None:
+        """Wait until nothing that was submitted is running, whatever came of it."""
+        while self._left:
+            try:
+                self._ended.get(timeout=TICK_SECONDS)
+            except queue.Empty:
+                self._show()
+            else:
+                self._left -= 1
+
+    def _show(self) -> None:
+        progress = self._session.progress()
+        watching = observer.get()
+        if watching is not None:
+            watching.on_progress(progress)
+        self._teller.progress(progress)
+
+
+@contextmanager
+def stopping(session: Session) -> Iterator[None]:
+    """Turn what ends the work early into a stop of the run: no new write, the rest recorded.
+
+    Cancel and SIGTERM, Ctrl-C, and errors that leave the run resumable.
+    """
+    try:
+        yield
+    except TerminationSignal:
+        session.stop(StopReason.CANCELLED, "cancelled")
+    except KeyboardInterrupt:
+        session.stop(StopReason.INTERRUPTED, "interrupted")
+    except (LedgerError, CannotProceed) as error:
+        session.stop(StopReason.CANNOT_PROCEED, str(error))

@@ -51,7 +51,7 @@ def _index(step: Join, content: bytes) -> dict[str, JsonObject]:
     problems = Problems(step.table)
     rows: dict[str, JsonObject] = {}
     lines: dict[str, int] = {}
-    for row in read_rows(BytesIO(content), step.table, problems):
+    for row in read_rows(BytesIO(content), step.table, problems, required=(step.key,)):
         key = _key(row.cells.pop(step.key, None))
         if not key:
             problems.add(row.line, f"no key in column {step.key!r}")

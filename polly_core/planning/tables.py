@@ -5,7 +5,7 @@ from the row. Fields may be quoted as spreadsheets do, and then hold line breaks
 """
 
 import csv
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import BinaryIO, TypeAlias
@@ -67,13 +67,18 @@ def check_suffix(name: str) -> str:
     return suffix
 
 
-def read_rows(handle: BinaryIO, name: str, problems: Problems) -> Iterator[Row]:
+def read_rows(
+    handle: BinaryIO, name: str, problems: Problems, *, required: Collection[str] = ()
+) -> Iterator[Row]:
     """Rows of a table in the format that its name says. What is wrong goes to ``problems``.
+
+    Args:
+        required: columns that the header of a CSV or TSV must have.
 
     Raises:
         InvalidInput: unknown format, or a header that cannot be used.
     """
-    return _READERS[check_suffix(name)](_text_lines(handle, problems), problems)
+    return _READERS[check_suffix(name)](_text_lines(handle, problems), problems, required)
 
 
 def _text_lines(handle: Iterable[bytes], problems: Problems) -> Iterator[str]:
@@ -98,14 +103,17 @@ def _text_lines(handle: Iterable[bytes], problems: Problems) -> Iterator[str]:
 
 
 def _delimited(
-    lines: Iterator[str], problems: Problems, dialect: type[csv.Dialect]
+    lines: Iterator[str],
+    problems: Problems,
+    required: Collection[str],
+    dialect: type[csv.Dialect],
 ) -> Iterator[Row]:
     records = _records(lines, problems, dialect)
     header = next(records, None)
     if header is None:
         problems.add(1, "it is empty; expected a header line with column names")
         return
-    columns = _columns(header[1], problems)
+    columns = _columns(header[1], required, problems)
     for line, cells in records:
         if len(cells) != len(columns):
             problems.add(
@@ -133,7 +141,9 @@ def _records(
             yield line, cells
 
 
-def _columns(header: Sequence[str], problems: Problems) -> list[tuple[str, bool]]:
+def _columns(
+    header: Sequence[str], required: Collection[str], problems: Problems
+) -> list[tuple[str, bool]]:
     columns = [
         (name.removesuffix(JSON_SUFFIX).strip(), name.endswith(JSON_SUFFIX)) for name in header
     ]
@@ -144,6 +154,9 @@ def _columns(header: Sequence[str], problems: Problems) -> list[tuple[str, bool]
         elif name in seen:
             problems.add(1, f"columns {seen[name]} and {number} are both named {name!r}")
         seen.setdefault(name, number)
+    for name in required:
+        if name not in seen:
+            problems.add(1, f"expected a column {name!r}, found {', '.join(seen)}")
     problems.raise_any()
     return columns
 
@@ -165,15 +178,18 @@ def _cells(
     return row
 
 
-def _csv(lines: Iterator[str], problems: Problems) -> Iterator[Row]:
-    return _delimited(lines, problems, csv.excel)
+def _csv(lines: Iterator[str], problems: Problems, required: Collection[str]) -> Iterator[Row]:
+    return _delimited(lines, problems, required, csv.excel)
 
 
-def _tsv(lines: Iterator[str], problems: Problems) -> Iterator[Row]:
-    return _delimited(lines, problems, csv.excel_tab)
+def _tsv(lines: Iterator[str], problems: Problems, required: Collection[str]) -> Iterator[Row]:
+    return _delimited(lines, problems, required, csv.excel_tab)
 
 
-def _json_lines(lines: Iterator[str], problems: Problems) -> Iterator[Row]:
+def _json_lines(
+    lines: Iterator[str], problems: Problems, required: Collection[str]
+) -> Iterator[Row]:
+    del required  # Rows have no header; who needs a member looks at each row.
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -188,7 +204,7 @@ def _json_lines(lines: Iterator[str], problems: Problems) -> Iterator[Row]:
         yield Row(number, value)
 
 
-_Reader: TypeAlias = Callable[[Iterator[str], Problems], Iterator[Row]]
+_Reader: TypeAlias = Callable[[Iterator[str], Problems, Collection[str]], Iterator[Row]]
 _READERS: dict[str, _Reader] = {
     ".csv": _csv,
     ".tsv": _tsv,

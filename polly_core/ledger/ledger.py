@@ -196,9 +196,7 @@ class Ledger:
 
     # ------------------------------------------------------------ executions
 
-    def begin_execution(
-        self, run_id: RunId, *, process: str, lease_seconds: float
-    ) -> ExecutionId:
+    def begin_execution(self, run_id: RunId, *, process: str, lease_seconds: float) -> ExecutionId:
         """Register a process that executes the run; it lives for so long unless renewed."""
         with self._database.writing() as tx:
             return executions.begin(

@@ -154,7 +154,19 @@ class Standing(Model):
     control: Control = Control()
 
 
+class Unsettled(Model):
+    """Another run's write to a dataset, sent, whose outcome the ledger does not know."""
+
+    run_id: RunId
+    seq: int
+    sent_at: datetime | None = None
+
+
 class Holders(Model):
-    """Datasets that could not be leased, each with the run that holds it."""
+    """What came of asking for leases."""
 
     by_dataset: Mapping[DatasetId, RunId] = Field(default_factory=dict)
+    """Datasets that could not be leased, each with the run that holds it."""
+    unsettled: Mapping[DatasetId, Unsettled] = Field(default_factory=dict)
+    """Datasets that were leased although a run that is no longer at it may have written to them:
+    settle that write before reading (point c3)."""

@@ -1,0 +1,231 @@
+"""Writing what was decided and what happened: all of a call, or nothing of it."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import bindparam, delete, func, insert, select, update
+
+from polly_core.errors import LedgerError
+from polly_core.ledger import claims, leases, schema, transitions
+from polly_core.ledger.changes import Changes, Known, add_to_tallies
+from polly_core.ledger.database import Transaction
+from polly_core.ledger.rows import Batch, Claim, PlanRow, ShardNo
+from polly_core.ledger.texts import list_to_text, to_text
+from polly_core.models.catalog import RunId, VersionId
+from polly_core.models.run import (
+    Decision,
+    ExecutionId,
+    Invalid,
+    ItemState,
+    Outcome,
+    Planned,
+    Skipped,
+    Unchanged,
+)
+
+_ITEM = schema.items.c
+_PLAN = schema.plans.c
+_SHARD = schema.shards.c
+
+_DECIDE = (
+    update(schema.items)
+    .where(_ITEM.run_id == bindparam("of_run"), _ITEM.seq == bindparam("of_seq"))
+    .values(
+        state=bindparam("new_state"),
+        version_seen=bindparam("seen"),
+        reasons=bindparam("why"),
+        outcome_at=bindparam("at"),
+        version_after=None,
+        inferred=False,
+    )
+)
+_RECORD = (
+    update(schema.items)
+    .where(_ITEM.run_id == bindparam("of_run"), _ITEM.seq == bindparam("of_seq"))
+    .values(
+        state=bindparam("new_state"),
+        version_after=bindparam("after"),
+        reasons=bindparam("why"),
+        inferred=bindparam("is_inferred"),
+        outcome_at=bindparam("at"),
+    )
+)
+
+
+def record_plans(tx: Transaction, claim: Claim, rows: Sequence[PlanRow]) -> None:
+    """Commit what was decided for items."""
+    claims.must_own(tx, claim)
+    if not rows:
+        return
+    now = tx.now()
+    changes = Changes(tx, claim, (row.seq for row in rows))
+    had_plans = [row.seq for row in rows if changes.of(row.seq).state is not ItemState.SELECTED]
+    decided, planned = [], []
+    for row in rows:
+        known, (state, seen, reasons) = changes.of(row.seq), _decided(row.decision)
+        if state is not known.state:
+            changes.move(known, state)
+        decided.append(
+            {
+                "of_run": claim.run_id,
+                "of_seq": row.seq,
+                "new_state": state.value,
+                "seen": seen,
+                "why": list_to_text(reasons),
+                "at": None if state is ItemState.PLANNED else now,
+            }
+        )
+        if isinstance(row.decision, Planned):
+            text = to_text(row.decision)
+            planned.append({"run_id": claim.run_id, "seq": row.seq, "planned": text})
+    tx.execute(_DECIDE, decided)
+    if had_plans:
+        mine = _PLAN.run_id == claim.run_id
+        tx.execute(delete(schema.plans).where(mine, _PLAN.seq.in_(had_plans)))
+    if planned:
+        tx.execute(insert(schema.plans), planned)
+    changes.write_tallies(tx)
+
+
+def commit(tx: Transaction, claim: Claim, batch: Batch) -> None:
+    """Commit outcomes, then sent, verified and freed."""
+    claims.must_own(tx, claim)
+    now = tx.now()
+    touched = [*(outcome.seq for outcome in batch.outcomes), *batch.sent, *batch.verified]
+    changes = Changes(tx, claim, touched)
+    _record_outcomes(tx, claim, changes, batch.outcomes, now)
+    _record_sent(tx, claim, changes, batch.sent, now)
+    _record_verified(tx, claim, changes, batch.verified, now)
+    changes.write_tallies(tx)
+    leases.release(tx, claim.run_id, batch.freed)
+
+
+def reopen(tx: Transaction, run_id: RunId, states: frozenset[ItemState]) -> int:
+    """Put items that ended so back to ``selected``; answer how many."""
+    for state in states:
+        transitions.check(f"an item of run {run_id}", state, ItemState.SELECTED)
+    wanted = [_ITEM.run_id == run_id, _ITEM.state.in_(sorted(state.value for state in states))]
+    owners = _lock_owners(tx, run_id)
+    found = tx.execute(
+        select(_ITEM.shard, _ITEM.state, func.count())
+        .where(*wanted)
+        .group_by(_ITEM.shard, _ITEM.state)
+    ).all()
+    moved: defaultdict[ShardNo, Counter[ItemState]] = defaultdict(Counter)
+    for shard, state, number in found:
+        if (owner := owners[shard]) is not None:
+            claims.must_be_free(tx, run_id, shard, owner)
+        moved[shard][ItemState(state)] -= number
+        moved[shard][ItemState.SELECTED] += number
+    tx.execute(
+        delete(schema.plans).where(
+            _PLAN.run_id == run_id, _PLAN.seq.in_(select(_ITEM.seq).where(*wanted))
+        )
+    )
+    tx.execute(
+        update(schema.items)
+        .where(*wanted)
+        .values(state=ItemState.SELECTED.value, reasons="[]", outcome_at=None, version_after=None)
+    )
+    for shard, deltas in moved.items():
+        add_to_tallies(tx, run_id, shard, deltas, {})
+    tx.execute(
+        update(schema.shards)
+        .where(_SHARD.run_id == run_id, _SHARD.shard.in_(sorted(moved)))
+        .values(done=False)
+    )
+    return sum(number for _, _, number in found)
+
+
+def _record_outcomes(
+    tx: Transaction, claim: Claim, changes: Changes, outcomes: Sequence[Outcome], now: int
+) -> None:
+    rows = [
+        {
+            "of_run": claim.run_id,
+            "of_seq": outcome.seq,
+            "new_state": outcome.state.value,
+            "after": outcome.version_after,
+            "why": list_to_text(outcome.reasons),
+            "is_inferred": outcome.inferred,
+            "at": None if outcome.state is ItemState.PLANNED else now,
+        }
+        for outcome in outcomes
+        if _is_news(claim.run_id, changes, outcome)
+    ]
+    if rows:
+        tx.execute(_RECORD, rows)
+
+
+def _is_news(run_id: RunId, changes: Changes, outcome: Outcome) -> bool:
+    """Move the item, unless this outcome is recorded already."""
+    known = changes.of(outcome.seq)
+    if known.state is outcome.state:
+        if known.version_after != outcome.version_after:
+            raise LedgerError(
+                f"{known} of run {run_id} is {known.state.value} with version "
+                f"{known.version_after} and cannot become {outcome.state.value} with version "
+                f"{outcome.version_after}"
+            )
+        return False
+    if outcome.state not in transitions.OUTCOMES or (
+        known.state is ItemState.SELECTED and outcome.state is ItemState.PLANNED
+    ):
+        raise LedgerError(
+            f"{known} of run {run_id} is {known.state.value} and {outcome.state.value} is no "
+            "outcome of that; plans are recorded by record_plans, writes as sent"
+        )
+    changes.move(known, outcome.state)
+    known.version_after = outcome.version_after
+    return True
+
+
+def _record_sent(
+    tx: Transaction, claim: Claim, changes: Changes, seqs: Iterable[int], now: int
+) -> None:
+    sent = []
+    for known in map(changes.of, seqs):
+        if known.state is not ItemState.SENT:
+            changes.move(known, ItemState.SENT)
+            sent.append(known)
+    _set(tx, claim, sent, state=ItemState.SENT.value, attempt=_ITEM.attempt + 1, sent_at=now)
+
+
+def _record_verified(
+    tx: Transaction, claim: Claim, changes: Changes, seqs: Iterable[int], now: int
+) -> None:
+    verified = [known for known in map(changes.of, seqs) if changes.verify(known)]
+    _set(tx, claim, verified, verified_at=now)
+
+
+def _set(tx: Transaction, claim: Claim, items: Sequence[Known], **values: object) -> None:
+    if items:
+        seqs = [known.seq for known in items]
+        tx.execute(
+            update(schema.items)
+            .where(_ITEM.run_id == claim.run_id, _ITEM.seq.in_(seqs))
+            .values(**values)
+        )
+
+
+def _decided(decision: Decision) -> tuple[ItemState, VersionId | None, tuple[str, ...]]:
+    """State, version seen and reasons that a decision gives an item."""
+    match decision:
+        case Planned():
+            return ItemState.PLANNED, decision.seen.version_id, ()
+        case Unchanged():
+            return ItemState.UNCHANGED, decision.version_seen, ()
+        case Skipped():
+            return ItemState.SKIPPED, None, (decision.reason,)
+        case Invalid():
+            return ItemState.INVALID, decision.version_seen, decision.reasons
+
+
+def _lock_owners(tx: Transaction, run_id: RunId) -> dict[ShardNo, ExecutionId | None]:
+    statement = (
+        select(_SHARD.shard, _SHARD.owner)
+        .where(_SHARD.run_id == run_id)
+        .order_by(_SHARD.shard)
+        .with_for_update(key_share=True)
+    )
+    return {row.shard: row.owner for row in tx.execute(statement)}

@@ -1,0 +1,154 @@
+"""Transactions on the ledger's database, and its errors in our words."""
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import URL, Connection, CursorResult, Engine, Executable, Table, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from polly_core.errors import InvalidInput, LedgerError, LedgerUnavailable
+from polly_core.ledger.dialect import Dialect, Upsert
+from polly_core.ledger.postgresql import PostgresqlDialect
+from polly_core.ledger.sqlite import WRITES, SqliteDialect
+
+Parameters = Mapping[str, object] | Sequence[Mapping[str, object]]
+
+_DIALECTS: Mapping[str, type[SqliteDialect] | type[PostgresqlDialect]] = {
+    "sqlite": SqliteDialect,
+    "postgresql": PostgresqlDialect,
+    "postgres": PostgresqlDialect,
+}
+
+
+class Transaction:
+    """One open transaction."""
+
+    def __init__(self, connection: Connection, dialect: Dialect) -> None:
+        self.connection = connection
+        self._dialect = dialect
+
+    def execute(
+        self, statement: Executable, parameters: Parameters | None = None
+    ) -> CursorResult[Any]:
+        """Execute a statement: once, or once for each of a sequence of parameters."""
+        return self.connection.execute(statement, parameters)
+
+    def insert(self, table: Table) -> Upsert:
+        """An insert that can say what happens to rows that are there."""
+        return self._dialect.insert(table)
+
+    def now(self) -> int:
+        """The database's time in Unix milliseconds: the one clock of all who share the ledger.
+
+        Ask after the rows that matter are locked; waiting for a lock takes time.
+        """
+        return int(self.connection.execute(text(f"SELECT {self._dialect.clock}")).scalar_one())
+
+    def before_migrating(self) -> None:
+        """Wait until no other process creates or migrates this ledger."""
+        self._dialect.before_migrating(self.connection)
+
+
+class Database:
+    """A pool of connections. Thread-safe."""
+
+    def __init__(self, url: str, *, wait_seconds: float) -> None:
+        self._dialect, self.name = _choose(url, wait_seconds=wait_seconds)
+        self._wait_seconds = wait_seconds
+        self._engine: Engine = self._dialect.engine()
+        # SQLite lets one writer in at a time, and those who wait sleep and try again: without
+        # this, threads of one process starve each other.
+        self._writer = threading.Lock()
+
+    @property
+    def reaches_other_hosts(self) -> bool:
+        return self._dialect.reaches_other_hosts
+
+    def close(self) -> None:
+        """Give up every connection."""
+        self._engine.dispose()
+
+    @contextmanager
+    def reading(self) -> Iterator[Transaction]:
+        """A transaction that only reads.
+
+        Raises:
+            LedgerUnavailable: the database cannot be reached, is locked or full.
+            LedgerError: it refused the statement.
+        """
+        with self._in_our_words(), self._engine.connect() as connection, connection.begin():
+            yield Transaction(connection, self._dialect)
+
+    @contextmanager
+    def writing(self) -> Iterator[Transaction]:
+        """A transaction that writes; committed when the block ends, undone when it raises."""
+        with self._in_our_words(), self._alone(), self._engine.connect() as connection:
+            connection.execution_options(**{WRITES: True})
+            with connection.begin():
+                yield Transaction(connection, self._dialect)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        if self.reaches_other_hosts:
+            yield
+            return
+        if not self._writer.acquire(timeout=self._wait_seconds):
+            raise LedgerUnavailable(
+                f"the ledger {self.name} was busy for {self._wait_seconds:g} s with other threads "
+                "of this process"
+            )
+        try:
+            yield
+        finally:
+            self._writer.release()
+
+    @contextmanager
+    def _in_our_words(self) -> Iterator[None]:
+        try:
+            yield
+        except PoolTimeout as error:
+            raise LedgerUnavailable(
+                f"the ledger {self.name} gave no connection within {self._wait_seconds:g} s"
+            ) from error
+        except DBAPIError as error:
+            raise self._translated(error) from error
+        except (SQLAlchemyError, UnicodeEncodeError) as error:
+            raise LedgerError(f"the ledger {self.name} refused a statement: {error}") from error
+
+    def _translated(self, error: DBAPIError) -> LedgerError:
+        # The driver's own words; SQLAlchemy's would carry the statement with them.
+        said = " ".join(str(error.orig).split())
+        if error.connection_invalidated or self._dialect.passes(error.orig or error):
+            return LedgerUnavailable(
+                f"the ledger {self.name} is out of reach: {said}; nothing of this step was "
+                "recorded unless its answer was lost, and it may be repeated"
+            )
+        return LedgerError(f"the ledger {self.name} refused a statement: {said}")
+
+
+def _choose(url: str, *, wait_seconds: float) -> tuple[Dialect, str]:
+    """The dialect of a URL, and a name for the database that shows no password."""
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        # The text is not repeated: a password may be what is wrong with it.
+        raise InvalidInput(
+            "the ledger's URL cannot be read: expected sqlite:////path/to/ledger.db or "
+            "postgresql://user:password@host/database (characters like @ or / in a password "
+            "as %40 or %2F)"
+        ) from None
+    kind = _DIALECTS.get(parsed.get_backend_name())
+    if kind is None:
+        raise InvalidInput(
+            "a ledger lives in SQLite or PostgreSQL; expected a URL that begins with sqlite: or "
+            f"postgresql:, found {parsed.get_backend_name()}:"
+        )
+    return kind(parsed, wait_seconds=wait_seconds), _shown(parsed)
+
+
+def _shown(url: URL) -> str:
+    host = f"{url.host or ''}{f':{url.port}' if url.port else ''}"
+    return f"{url.get_backend_name()}://{host}/{url.database or ''}"

@@ -1,0 +1,38 @@
+"""What differs between the databases a ledger can live in."""
+
+from typing import Protocol
+
+from sqlalchemy import Connection, Engine, Table
+from sqlalchemy.dialects import postgresql, sqlite
+
+Upsert = sqlite.Insert | postgresql.Insert
+
+
+class Dialect(Protocol):
+    """One kind of database."""
+
+    @property
+    def clock(self) -> str:
+        """SQL for the database's time in Unix milliseconds."""
+        ...
+
+    @property
+    def reaches_other_hosts(self) -> bool:
+        """Whether processes on several machines may use one database."""
+        ...
+
+    def engine(self) -> Engine:
+        """Connections that see only what was committed, and commit durably."""
+        ...
+
+    def insert(self, table: Table) -> Upsert:
+        """An insert that can say what happens to rows that are there."""
+        ...
+
+    def before_migrating(self, connection: Connection) -> None:
+        """Wait until no other process creates or migrates this ledger."""
+        ...
+
+    def passes(self, error: BaseException) -> bool:
+        """Whether the driver's error may be gone when the statement is made again."""
+        ...

@@ -1,0 +1,138 @@
+"""Executions: processes at work on a run, alive as long as the database's clock says."""
+
+from typing import Any
+
+from sqlalchemy import Row, delete, insert, select, update
+
+from polly_core.errors import LedgerError, OwnershipLost
+from polly_core.ledger import runs, schema
+from polly_core.ledger.database import Transaction
+from polly_core.ledger.rows import ExecutionRow
+from polly_core.ledger.texts import maybe_moment, moment, plain
+from polly_core.models.catalog import RunId
+from polly_core.models.run import ExecutionId
+
+_EXECUTION = schema.executions.c
+
+
+def begin(
+    tx: Transaction,
+    run_id: RunId,
+    execution_id: ExecutionId,
+    process: str,
+    *,
+    lease_seconds: float,
+) -> ExecutionId:
+    """Register a process that executes the run."""
+    runs.ensure_exists(tx, run_id)
+    now = tx.now()
+    tx.execute(
+        insert(schema.executions),
+        {
+            "execution_id": execution_id,
+            "run_id": run_id,
+            "process": plain(process),
+            "started_at": now,
+            "expires_at": now + _milliseconds(lease_seconds),
+        },
+    )
+    return execution_id
+
+
+def renew(tx: Transaction, execution_id: ExecutionId, *, lease_seconds: float) -> None:
+    """Let it live for so long from now."""
+    statement = (
+        select(schema.executions)
+        .where(_EXECUTION.execution_id == execution_id)
+        .with_for_update(key_share=True)
+    )
+    row = tx.execute(statement).one_or_none()
+    now = tx.now()
+    if row is None or not lives(row, now):
+        raise OwnershipLost(_why_lost(execution_id, row, now))
+    tx.execute(
+        update(schema.executions)
+        .where(_EXECUTION.execution_id == execution_id)
+        .values(expires_at=now + _milliseconds(lease_seconds))
+    )
+
+
+def end(tx: Transaction, execution_id: ExecutionId) -> None:
+    """Free its shards and leases and add its time to the run's; once."""
+    mine = _EXECUTION.execution_id == execution_id
+    row = tx.execute(
+        select(schema.executions).where(mine).with_for_update(key_share=True)
+    ).one_or_none()
+    if row is None:
+        raise LedgerError(f"no execution {execution_id} in this ledger")
+    if row.ended_at is not None:
+        return
+    # One that expired may have died at any time before; it worked no longer than its lease.
+    ended_at = min(tx.now(), row.expires_at)
+    tx.execute(update(schema.executions).where(mine).values(ended_at=ended_at))
+    tx.execute(
+        update(schema.shards).where(schema.shards.c.owner == execution_id).values(owner=None)
+    )
+    tx.execute(delete(schema.leases).where(schema.leases.c.execution_id == execution_id))
+    seconds = max(0, ended_at - row.started_at) / 1000
+    tx.execute(
+        update(schema.runs)
+        .where(schema.runs.c.run_id == row.run_id)
+        .values(seconds=schema.runs.c.seconds + seconds)
+    )
+
+
+def of_run(tx: Transaction, run_id: RunId, *, living: bool) -> list[ExecutionRow]:
+    """Executions of the run, oldest first."""
+    statement = (
+        select(schema.executions)
+        .where(_EXECUTION.run_id == run_id)
+        .order_by(_EXECUTION.started_at, _EXECUTION.execution_id)
+    )
+    rows = tx.execute(statement).all()
+    now = tx.now()
+    return [_execution(row) for row in rows if not living or lives(row, now)]
+
+
+def lives(row: Row[Any], now: int) -> bool:
+    """Whether an execution's row says that it may go on."""
+    return row.ended_at is None and row.expires_at > now
+
+
+def must_live(tx: Transaction, execution_id: ExecutionId, *, run_id: RunId) -> None:
+    """Raises ``OwnershipLost`` unless the execution is one of the run and lives."""
+    statement = select(schema.executions).where(
+        _EXECUTION.execution_id == execution_id, _EXECUTION.run_id == run_id
+    )
+    row = tx.execute(statement).one_or_none()
+    now = tx.now()
+    if row is None or not lives(row, now):
+        raise OwnershipLost(_why_lost(execution_id, row, now))
+
+
+def _why_lost(execution_id: ExecutionId, row: Row[Any] | None, now: int) -> str:
+    if row is None:
+        why = "it is not known for this run"
+    elif row.ended_at is not None:
+        why = f"it was ended at {moment(row.ended_at):%Y-%m-%d %H:%M:%S} UTC"
+    else:
+        why = f"it was not renewed in time and expired {(now - row.expires_at) / 1000:.1f} s ago"
+    return (
+        f"execution {execution_id} may not go on: {why}; another may have taken over. Resume the "
+        "run to take it up again"
+    )
+
+
+def _execution(row: Row[Any]) -> ExecutionRow:
+    return ExecutionRow(
+        execution_id=row.execution_id,
+        run_id=row.run_id,
+        process=row.process,
+        started_at=moment(row.started_at),
+        expires_at=moment(row.expires_at),
+        ended_at=maybe_moment(row.ended_at),
+    )
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)

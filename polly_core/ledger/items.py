@@ -1,0 +1,96 @@
+"""Reading items: streamed by ``seq``, in pages that each are a transaction of their own."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import Row, Select, select
+
+from polly_core.errors import LedgerError
+from polly_core.ledger import schema
+from polly_core.ledger.database import Database, Transaction
+from polly_core.ledger.rows import ItemRow, ShardNo
+from polly_core.ledger.texts import from_text, maybe_moment, texts
+from polly_core.models.catalog import RunId
+from polly_core.models.jsonvalue import Model
+from polly_core.models.run import ItemState, Planned
+
+PAGE = 500
+_ITEM = schema.items.c
+_PLAN = schema.plans.c
+
+
+class Wanted(Model):
+    """Which items of a run; all of them where nothing else is said."""
+
+    run_id: RunId
+    states: frozenset[ItemState] | None = None
+    shard: ShardNo | None = None
+
+
+def stream(
+    database: Database, wanted: Wanted, *, after: int = -1, limit: int | None = None
+) -> Iterator[ItemRow]:
+    """Items by ``seq``; memory holds one page of them."""
+    left = limit
+    while left is None or left > 0:
+        size = PAGE if left is None else min(PAGE, left)
+        with database.reading() as tx:
+            page = tx.execute(_statement(wanted, after).limit(size)).all()
+        for row in page:
+            yield _item(row)
+        if len(page) < size:
+            return
+        after = page[-1].seq
+        left = None if left is None else left - size
+
+
+def get(tx: Transaction, run_id: RunId, seq: int) -> ItemRow:
+    """One item."""
+    statement = _statement(Wanted(run_id=run_id), seq - 1).where(_ITEM.seq == seq)
+    row = tx.execute(statement).one_or_none()
+    if row is None:
+        raise LedgerError(f"run {run_id} has no item {seq}")
+    return _item(row)
+
+
+def _statement(wanted: Wanted, after: int) -> Select[Any]:
+    statement = (
+        select(schema.items, _PLAN.planned)
+        .outerjoin(schema.plans, (_PLAN.run_id == _ITEM.run_id) & (_PLAN.seq == _ITEM.seq))
+        .where(_ITEM.run_id == wanted.run_id, _ITEM.seq > after)
+        .order_by(_ITEM.seq)
+    )
+    if wanted.states is not None:
+        statement = statement.where(_ITEM.state.in_(sorted(s.value for s in wanted.states)))
+    if wanted.shard is not None:
+        statement = statement.where(*_within(wanted.run_id, wanted.shard))
+    return statement
+
+
+def _within(run_id: RunId, shard: ShardNo) -> tuple[Any, Any]:
+    """A shard's items are consecutive: a range of the key, so that no other shard is read."""
+    of_shard = (schema.shards.c.run_id == run_id) & (schema.shards.c.shard == shard)
+    first = select(schema.shards.c.first_seq).where(of_shard).scalar_subquery()
+    end = select(schema.shards.c.first_seq + schema.shards.c.size).where(of_shard).scalar_subquery()
+    return _ITEM.seq >= first, _ITEM.seq < end
+
+
+def _item(row: Row[Any]) -> ItemRow:
+    return ItemRow(
+        seq=row.seq,
+        shard=row.shard,
+        dataset_id=row.dataset_id,
+        file_name=row.file_name,
+        row=None if row.row is None else json.loads(row.row),
+        state=ItemState(row.state),
+        planned=None if row.planned is None else from_text(Planned, row.planned),
+        version_seen=row.version_seen,
+        version_after=row.version_after,
+        reasons=texts(row.reasons),
+        inferred=row.inferred,
+        attempt=row.attempt,
+        sent_at=maybe_moment(row.sent_at),
+        outcome_at=maybe_moment(row.outcome_at),
+        verified_at=maybe_moment(row.verified_at),
+    )

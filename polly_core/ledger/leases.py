@@ -1,0 +1,119 @@
+"""Leases: two runs on one ledger never write one dataset at the same time."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Row, delete, select, update
+
+from polly_core.ledger import claims, schema
+from polly_core.ledger.database import Transaction
+from polly_core.ledger.executions import lives
+from polly_core.ledger.rows import Claim, Holders, Unsettled
+from polly_core.ledger.schema import IN_DOUBT
+from polly_core.ledger.texts import maybe_moment
+from polly_core.ledger.transitions import OPEN
+from polly_core.models.catalog import DatasetId, RunId
+
+_LEASE = schema.leases.c
+_EXECUTION = schema.executions.c
+_ITEM = schema.items.c
+
+
+def take(tx: Transaction, claim: Claim, dataset_ids: Sequence[DatasetId]) -> Holders:
+    """Lease as many as can be had; answer who holds the others."""
+    claims.must_own(tx, claim)
+    # In one order, so that two who want the same datasets wait for and do not block each other.
+    wanted = sorted(set(dataset_ids))
+    if not wanted:
+        return Holders()
+    catalog = _catalog_key(tx, claim.run_id)
+    mine = {"run_id": claim.run_id, "execution_id": claim.execution_id}
+    tx.execute(
+        tx.insert(schema.leases).on_conflict_do_nothing(),
+        [{"catalog_key": catalog, "dataset_id": dataset_id, **mine} for dataset_id in wanted],
+    )
+    rows = _locked(tx, catalog, wanted)
+    now = tx.now()
+    held = {row.dataset_id: row.run_id for row in rows if _is_held(row, claim, now)}
+    dead = [
+        row.dataset_id
+        for row in rows
+        if row.execution_id != claim.execution_id and row.dataset_id not in held
+    ]
+    if dead:
+        tx.execute(
+            update(schema.leases)
+            .where(_LEASE.catalog_key == catalog, _LEASE.dataset_id.in_(dead))
+            .values(**mine)
+        )
+    granted = [dataset_id for dataset_id in wanted if dataset_id not in held]
+    return Holders(by_dataset=held, unsettled=_unsettled(tx, catalog, claim.run_id, granted))
+
+
+def release(tx: Transaction, run_id: RunId, dataset_ids: Iterable[DatasetId]) -> None:
+    """Give leases of a run up, except of a dataset that has a further open file in it."""
+    freed = sorted(set(dataset_ids))
+    if not freed:
+        return
+    still_open = select(_ITEM.dataset_id).where(
+        _ITEM.run_id == run_id,
+        _ITEM.dataset_id.in_(freed),
+        _ITEM.file_name != "",
+        _ITEM.state.in_([state.value for state in OPEN]),
+    )
+    tx.execute(
+        delete(schema.leases).where(
+            _LEASE.catalog_key == _catalog_key(tx, run_id),
+            _LEASE.dataset_id.in_(freed),
+            _LEASE.run_id == run_id,
+            _LEASE.dataset_id.not_in(still_open),
+        )
+    )
+
+
+def _catalog_key(tx: Transaction, run_id: RunId) -> str:
+    run = schema.runs.c
+    return str(tx.execute(select(run.catalog_key).where(run.run_id == run_id)).scalar_one())
+
+
+def _locked(tx: Transaction, catalog: str, dataset_ids: Sequence[DatasetId]) -> Sequence[Row[Any]]:
+    statement = (
+        select(
+            _LEASE.dataset_id,
+            _LEASE.run_id,
+            _LEASE.execution_id,
+            _EXECUTION.ended_at,
+            _EXECUTION.expires_at,
+        )
+        .join(schema.executions, _EXECUTION.execution_id == _LEASE.execution_id)
+        .where(_LEASE.catalog_key == catalog, _LEASE.dataset_id.in_(dataset_ids))
+        .order_by(_LEASE.dataset_id)
+        .with_for_update(key_share=True, of=schema.leases)
+    )
+    return tx.execute(statement).all()
+
+
+def _is_held(row: Row[Any], claim: Claim, now: int) -> bool:
+    return row.run_id != claim.run_id and lives(row, now)
+
+
+def _unsettled(
+    tx: Transaction, catalog: str, run_id: RunId, dataset_ids: Sequence[DatasetId]
+) -> dict[DatasetId, Unsettled]:
+    """Writes of other runs to these datasets that were sent and whose outcome nobody knows."""
+    run = schema.runs.c
+    statement = (
+        select(_ITEM.dataset_id, _ITEM.run_id, _ITEM.seq, _ITEM.sent_at)
+        .join(schema.runs, run.run_id == _ITEM.run_id)
+        .where(
+            _ITEM.dataset_id.in_(dataset_ids),
+            IN_DOUBT,
+            run.run_id != run_id,
+            run.catalog_key == catalog,
+        )
+        .order_by(_ITEM.sent_at)
+    )
+    return {
+        row.dataset_id: Unsettled(run_id=row.run_id, seq=row.seq, sent_at=maybe_moment(row.sent_at))
+        for row in tx.execute(statement)
+    }

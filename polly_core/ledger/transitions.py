@@ -1,0 +1,43 @@
+"""Which state an item may go to from which. The one place that says so."""
+
+from collections.abc import Mapping
+
+from polly_core.errors import LedgerError
+from polly_core.models.run import RETRIED, ItemState
+
+_S = ItemState
+
+DECISIONS = frozenset({_S.PLANNED, _S.UNCHANGED, _S.SKIPPED, _S.INVALID})
+"""States that planning gives."""
+OUTCOMES = frozenset(_S) - {_S.SELECTED, _S.SENT}
+"""States that an outcome gives; ``planned`` is to be tried again."""
+OPEN = frozenset({_S.SELECTED, _S.PLANNED, _S.SENT, _S.UNKNOWN})
+"""States that leave work to do."""
+
+ALLOWED: Mapping[ItemState, frozenset[ItemState]] = {
+    _S.SELECTED: DECISIONS | {_S.FAILED},
+    _S.PLANNED: DECISIONS | {_S.SENT, _S.DRIFTED, _S.FAILED},
+    _S.SENT: frozenset(
+        {_S.APPLIED, _S.DRIFTED, _S.FAILED, _S.UNKNOWN, _S.CONFLICT, _S.PLANNED, _S.UNCHANGED}
+    ),
+    _S.UNKNOWN: frozenset({_S.APPLIED, _S.CONFLICT, _S.PLANNED, _S.FAILED, _S.DRIFTED}),
+    _S.APPLIED: frozenset({_S.CONFLICT}),
+}
+REOPENED: Mapping[ItemState, frozenset[ItemState]] = dict.fromkeys(
+    RETRIED, frozenset({_S.SELECTED})
+)
+"""Only by asking for it."""
+
+
+def check(item: str, old: ItemState, new: ItemState) -> None:
+    """Let an item go from one state to another.
+
+    Raises:
+        LedgerError: it may not.
+    """
+    allowed = ALLOWED.get(old, frozenset()) | REOPENED.get(old, frozenset())
+    if new not in allowed:
+        reachable = ", ".join(sorted(state.value for state in allowed)) or "nothing: it is final"
+        raise LedgerError(
+            f"{item} is {old.value} and cannot become {new.value}; expected {reachable}"
+        )

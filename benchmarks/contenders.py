@@ -5,6 +5,7 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks import measure
 from benchmarks.contestants.contest import Contest
@@ -128,6 +129,8 @@ class Result(Model):
     peak_mb: float
     calls: dict[str, int]
     peak_in_flight: int
+    stub_load: float
+    """Share of one core that the stub used; far from 1, or the stub is what was measured."""
     writes: int
     right: bool
     """Every dataset has the expected metadata, each written once (again: none written)."""
@@ -143,6 +146,7 @@ def run(field: Field, contender: Contender, count: int) -> Result:
         field.stub.clear()
     else:
         field.stub.reset(count)
+    stub_cpu = field.stub.stats()["cpu"]
     folder = field.folder / contender.name
     folder.mkdir()
     contest = _contest(field, contender, folder)
@@ -156,7 +160,9 @@ def run(field: Field, contender: Contender, count: int) -> Result:
     if done.code != 0:
         end = log.read_text(errors="replace")[-1500:]
         raise SystemExit(f"{contender.name} ended with {done.code}; the end of its log:\n{end}")
-    return _result(contender, count, done, field.stub.stats())
+    stats = field.stub.stats()
+    stats["cpu"] -= stub_cpu
+    return _result(contender, count, done, stats)
 
 
 def _contest(field: Field, contender: Contender, folder: Path) -> Contest:
@@ -192,28 +198,25 @@ def _environment(field: Field) -> dict[str, str]:
 
 
 def _result(
-    contender: Contender, count: int, done: measure.Measured, stats: dict[str, object]
+    contender: Contender, count: int, done: measure.Measured, stats: dict[str, Any]
 ) -> Result:
     own = json.loads(done.stdout.strip().splitlines()[-1])
     calls = stats["calls"]
-    first = stats["first_call"]
-    peak = stats["peak_in_flight"]
-    assert isinstance(calls, dict)
-    assert isinstance(first, float)
-    assert isinstance(peak, int)
+    seconds = own["ended_at"] - stats["first_call"]
     writes = calls.get("patch", 0)
     expected = 0 if contender.again else count
     return Result(
         name=contender.name,
         what=contender.what,
         n=count,
-        seconds=own["ended_at"] - first,
+        seconds=seconds,
         process_seconds=done.ended_at - done.started_at,
         cpu_ms=own["cpu"] * 1000 / count,
         process_cpu_ms=done.cpu * 1000 / count,
         peak_mb=done.peak_mb,
         calls=calls,
-        peak_in_flight=peak,
+        peak_in_flight=stats["peak_in_flight"],
+        stub_load=stats["cpu"] / seconds,
         writes=writes,
         right=writes == expected and stats["unexpected"] == 0 and stats["versions"] == 2 * count,
     )

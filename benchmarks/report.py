@@ -76,6 +76,7 @@ def print_table(results: Sequence[Result]) -> None:
         "process CPU ms",
         "peak MB",
         "in flight",
+        "stub",
         "calls",
         "right",
     ):
@@ -91,6 +92,7 @@ def print_table(results: Sequence[Result]) -> None:
             f"{each.process_cpu_ms:.2f}",
             f"{each.peak_mb:.0f}",
             str(each.peak_in_flight),
+            f"{each.stub_load:.0%}",
             calls,
             "yes" if each.right else "NO",
         )

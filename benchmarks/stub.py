@@ -18,16 +18,20 @@ import time
 import uuid
 from collections import Counter
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from urllib.parse import parse_qs, urlsplit
 
 import httptools
 import obstore
 import uvloop
-from obstore.store import S3Config, S3Store
+from obstore.store import S3Store
 
 from polly_core.models.jsonvalue import JsonObject, Model, digest
 from polly_core.models.wire import CONTENT_TYPE, DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
+
+if TYPE_CHECKING:
+    # Only its type stubs have it.
+    from obstore.store import S3Config
 
 CONTROL = "/-/"
 ATLAS = "9"

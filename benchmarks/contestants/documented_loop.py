@@ -17,14 +17,14 @@ def main() -> None:
     # The client asks a public site for its newest release at the first sign-on, without a
     # time-out. A proxy that refuses answers that question here; it is gone before the clock runs.
     os.environ["HTTPS_PROXY"] = "http://127.0.0.1:9"
-    from polly.auth import Polly, retries  # type: ignore[import-not-found]  # noqa: PLC0415
-    from polly.data_management import (  # type: ignore[import-not-found]  # noqa: PLC0415
+    from polly.auth import Polly, retries  # type: ignore[import-not-found]
+    from polly.data_management import (  # type: ignore[import-not-found]
         Catalog,
     )
-    from polly.threading_utils import (  # type: ignore[import-not-found]  # noqa: PLC0415
+    from polly.threading_utils import (  # type: ignore[import-not-found]
         for_each_threaded,
     )
-    from requests.adapters import HTTPAdapter  # noqa: PLC0415
+    from requests.adapters import HTTPAdapter
 
     Polly.auth(contest["api_key"])
     Polly.default_session.discover_url = contest["api_url"]

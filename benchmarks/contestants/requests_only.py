@@ -3,16 +3,20 @@
 import gzip
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import obstore
 import urllib3
-from obstore.store import S3Config, S3Store
+from obstore.store import S3Store
 
 from benchmarks.contestants.contest import Contest
 from polly_core.models.jsonvalue import JsonObject
 from polly_core.models.wire import API_KEY_HEADER, CONTENT_TYPE, MAX_PAGE_SIZE
+
+if TYPE_CHECKING:
+    # Only its type stubs have it.
+    from obstore.store import S3Config
 
 
 class Requests:

@@ -1,0 +1,34 @@
+"""Everything one server consists of, as its routes see it."""
+
+from dataclasses import dataclass
+
+from polly_core.errors import RepositoryLocked
+from polly_core.models.catalog import AtlasId
+from polly_core.models.wire import LOCKED_TITLE
+from polly_core.server.attachments import FileService
+from polly_core.server.auth import AccessControl
+from polly_core.server.config import ServerSettings
+from polly_core.server.rehearsal import Rehearsal
+from polly_core.server.service import DatasetService
+from polly_core.server.tokens import TokenService
+
+
+@dataclass(frozen=True)
+class House:
+    """The services of one server."""
+
+    settings: ServerSettings
+    access: AccessControl
+    datasets: DatasetService
+    files: FileService
+    tokens: TokenService
+    rehearsal: Rehearsal
+
+    def capabilities(self) -> tuple[str, ...]:
+        """What this server can do beyond the hosted protocol, as far as it is to show it."""
+        return self.rehearsal.faults.capabilities
+
+    def refuse_locked(self, atlas: AtlasId) -> None:
+        """Raise ``RepositoryLocked`` where the rehearsal says so."""
+        if atlas in self.rehearsal.faults.locked_atlases:
+            raise RepositoryLocked(LOCKED_TITLE, f"Repository {atlas!r} is locked", status=423)

@@ -1,0 +1,118 @@
+"""Access to an S3 service with boto3, and what its failures are called here."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from pydantic import SecretStr
+
+from polly_core.errors import ObjectMissing, StorageDenied, StorageError, StorageUnavailable
+from polly_core.models.jsonvalue import Model
+
+if TYPE_CHECKING:
+    from botocore.config import Config
+    from mypy_boto3_s3.client import S3Client
+    from mypy_boto3_sts.client import STSClient
+
+Diagnosis = Callable[[], str]
+"""Why the store may be failing right now; empty when nothing is known."""
+
+_MISSING = {"404", "405", "NoSuchKey", "NoSuchVersion", "NotFound", "MethodNotAllowed"}
+_DENIED = {"401", "403", "AccessDenied", "Forbidden", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
+_BUSY = {"429", "SlowDown", "Throttling", "RequestTimeout"}
+
+
+class S3Access(Model):
+    """A bucket and credentials that do not expire."""
+
+    endpoint_url: str
+    region: str
+    bucket: str
+    access_key: str
+    secret_key: SecretStr
+
+
+def no_diagnosis() -> str:
+    """Nothing is known about the store's condition."""
+    return ""
+
+
+def s3_client(access: S3Access) -> "S3Client":
+    """A thread-safe client with short time-outs, for one access at a time per caller."""
+    import boto3
+
+    client: S3Client = boto3.session.Session().client(
+        "s3",
+        endpoint_url=access.endpoint_url,
+        region_name=access.region,
+        aws_access_key_id=access.access_key,
+        aws_secret_access_key=access.secret_key.get_secret_value(),
+        config=_config(),
+    )
+    return client
+
+
+def sts_client(access: S3Access) -> "STSClient":
+    """A thread-safe client of the credential service at the same endpoint."""
+    import boto3
+
+    client: STSClient = boto3.session.Session().client(
+        "sts",
+        endpoint_url=access.endpoint_url,
+        region_name=access.region,
+        aws_access_key_id=access.access_key,
+        aws_secret_access_key=access.secret_key.get_secret_value(),
+        config=_config(),
+    )
+    return client
+
+
+@contextmanager
+def storage_errors(what: str, diagnosis: Diagnosis = no_diagnosis) -> Iterator[None]:
+    """Give botocore's failures their names here; ``what`` says what was tried, on which object.
+
+    Raises:
+        StorageUnavailable: no connection, a time-out, or a failure on the service's side.
+        ObjectMissing, StorageDenied, StorageError: it answered, and refused.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except ClientError as error:
+        raise _refusal(what, error, diagnosis) from error
+    except BotoCoreError as error:
+        # Their texts may hold what was sent; the class says enough.
+        raise unavailable(what, type(error).__name__, diagnosis) from error
+
+
+def unavailable(what: str, found: str, diagnosis: Diagnosis) -> StorageUnavailable:
+    """The store failed to do ``what``, with the reason where one is known."""
+    reason = diagnosis()
+    return StorageUnavailable(f"{what}: the object store failed ({reason or found})")
+
+
+def _refusal(what: str, error: "ClientErrorLike", diagnosis: Diagnosis) -> StorageError:
+    response = error.response
+    code = str(response.get("Error", {}).get("Code", ""))
+    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    if status >= 500 or code in _BUSY:
+        return unavailable(what, f"{status} {code}", diagnosis)
+    if code in _MISSING:
+        return ObjectMissing(f"{what}: there is no such object or version")
+    if code in _DENIED:
+        return StorageDenied(f"{what}: the object store denied it ({code})")
+    return StorageError(f"{what}: the object store refused it ({status} {code})")
+
+
+def _config() -> "Config":
+    from botocore.config import Config
+
+    return Config(
+        signature_version="s3v4",
+        s3={"addressing_style": "path"},
+        connect_timeout=3,
+        read_timeout=20,
+        retries={"mode": "standard", "total_max_attempts": 2},
+        max_pool_connections=32,
+    )

@@ -22,7 +22,7 @@ from polly_core.server.rehearsal import Rehearsal
 from polly_core.server.routes import build_router
 from polly_core.server.service import DatasetService, now_ms
 from polly_core.server.store import Store
-from polly_core.server.tokens import TokenService
+from polly_core.server.session_tokens import TokenService
 
 _SMALLEST_COMPRESSED = 1024
 _FAST = 1

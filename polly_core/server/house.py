@@ -10,7 +10,7 @@ from polly_core.server.auth import AccessControl
 from polly_core.server.config import ServerSettings
 from polly_core.server.rehearsal import Rehearsal
 from polly_core.server.service import DatasetService
-from polly_core.server.tokens import TokenService
+from polly_core.server.session_tokens import TokenService
 
 
 @dataclass(frozen=True)

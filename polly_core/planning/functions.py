@@ -13,13 +13,16 @@ from polly_core.models.jsonvalue import JsonValue
 from polly_core.planning.calling import DatasetView
 
 _MAX_LAYERS = 4
-# First bytes of UTF-8 for Latin, Greek and punctuation, as cp1252 shows them, and what may follow.
+# What the bytes 0x80 to 0xBF look like in Latin-1 and in Windows-1252.
+_FOLLOWING = (
+    "[\u0080-\u00bf\u20ac\u201a\u0192\u201e\u2026\u2020\u2021\u02c6\u2030\u0160\u2039\u0152\u017d"
+    "\u2018\u2019\u201c\u201d\u2022\u2013\u2014\u02dc\u2122\u0161\u203a\u0153\u017e\u0178]"
+)
 _BROKEN = re.compile(
-    "(?:[\u00c2\u00c3\u00ce\u00cf]{one}|\u00e2{one}{one}|\u00f0{one}{one}{one})".replace(
-        "{one}",
-        "[\u0080-\u00bf\u20ac\u201a\u0192\u201e\u2026\u2020\u2021\u02c6\u2030\u0160\u2039\u0152"
-        "\u017d\u2018\u2019\u201c\u201d\u2022\u2013\u2014\u02dc\u2122\u0161\u203a\u0153\u017e\u0178]",
-    )
+    # Latin, then Greek letters; punctuation; everything beyond.
+    f"[\u00c2\u00c3\u00ce\u00cf]{_FOLLOWING}|\u00e2{_FOLLOWING}{{2}}|\u00f0{_FOLLOWING}{{3}}"
+    # Characters that only Windows-1252 has: they stand for a byte of an inner layer.
+    "|\u00c5[\u0092\u0093\u00a0\u00a1\u00b8\u00bd\u00be]|\u00c6\u0092|\u00cb[\u0086\u009c]"
 )
 
 

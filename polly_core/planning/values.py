@@ -87,12 +87,18 @@ def same(left: JsonValue, right: JsonValue) -> bool:
     if type(left) is not type(right):
         return False
     if isinstance(left, dict) and isinstance(right, dict):
-        return left.keys() == right.keys() and all(same(left[key], right[key]) for key in left)
+        return _same_objects(left, right)
     if isinstance(left, list) and isinstance(right, list):
         return len(left) == len(right) and all(map(same, left, right))
     if isinstance(left, float) and isinstance(right, float):
         return left == right and math.copysign(1.0, left) == math.copysign(1.0, right)
     return left == right
+
+
+def _same_objects(left: JsonObject, right: JsonObject) -> bool:
+    if len(left) != len(right):
+        return False
+    return all(key in right and same(value, right[key]) for key, value in left.items())
 
 
 def copy_value(value: JsonValue) -> JsonValue:

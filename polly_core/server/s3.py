@@ -11,13 +11,22 @@ from polly_core.models.jsonvalue import Model
 
 if TYPE_CHECKING:
     from botocore.config import Config
+    from botocore.exceptions import ClientError
     from mypy_boto3_s3.client import S3Client
     from mypy_boto3_sts.client import STSClient
 
 Diagnosis = Callable[[], str]
 """Why the store may be failing right now; empty when nothing is known."""
 
-_MISSING = {"404", "405", "NoSuchKey", "NoSuchVersion", "NotFound", "MethodNotAllowed"}
+_MISSING = {
+    "404",
+    "405",
+    "NoSuchKey",
+    "NoSuchVersion",
+    "NotFound",
+    "NoSuchBucket",
+    "MethodNotAllowed",
+}
 _DENIED = {"401", "403", "AccessDenied", "Forbidden", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
 _BUSY = {"429", "SlowDown", "Throttling", "RequestTimeout"}
 
@@ -52,13 +61,13 @@ def s3_client(access: S3Access) -> "S3Client":
     return client
 
 
-def sts_client(access: S3Access) -> "STSClient":
-    """A thread-safe client of the credential service at the same endpoint."""
+def sts_client(access: S3Access, *, endpoint_url: str | None = None) -> "STSClient":
+    """A thread-safe client of the credential service, at the store's endpoint by default."""
     import boto3
 
     client: STSClient = boto3.session.Session().client(
         "sts",
-        endpoint_url=access.endpoint_url,
+        endpoint_url=endpoint_url or access.endpoint_url,
         region_name=access.region,
         aws_access_key_id=access.access_key,
         aws_secret_access_key=access.secret_key.get_secret_value(),
@@ -86,13 +95,38 @@ def storage_errors(what: str, diagnosis: Diagnosis = no_diagnosis) -> Iterator[N
         raise unavailable(what, type(error).__name__, diagnosis) from error
 
 
+def ensure_bucket(client: "S3Client", bucket: str) -> None:
+    """Let the bucket exist and keep every version of every object.
+
+    Raises:
+        StorageError: it cannot be made or looked at.
+    """
+    try:
+        with storage_errors(f"Looking for bucket {bucket!r}"):
+            client.head_bucket(Bucket=bucket)
+    except ObjectMissing:
+        with storage_errors(f"Making bucket {bucket!r}"):
+            client.create_bucket(Bucket=bucket)
+    if not has_versions(client, bucket):
+        with storage_errors(f"Turning versions on for bucket {bucket!r}"):
+            client.put_bucket_versioning(
+                Bucket=bucket, VersioningConfiguration={"Status": "Enabled"}
+            )
+
+
+def has_versions(client: "S3Client", bucket: str) -> bool:
+    """Whether the bucket keeps every version of every object."""
+    with storage_errors(f"Asking bucket {bucket!r} for its versioning"):
+        return client.get_bucket_versioning(Bucket=bucket).get("Status") == "Enabled"
+
+
 def unavailable(what: str, found: str, diagnosis: Diagnosis) -> StorageUnavailable:
     """The store failed to do ``what``, with the reason where one is known."""
     reason = diagnosis()
     return StorageUnavailable(f"{what}: the object store failed ({reason or found})")
 
 
-def _refusal(what: str, error: "ClientErrorLike", diagnosis: Diagnosis) -> StorageError:
+def _refusal(what: str, error: "ClientError", diagnosis: Diagnosis) -> StorageError:
     response = error.response
     code = str(response.get("Error", {}).get("Code", ""))
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
@@ -115,4 +149,6 @@ def _config() -> "Config":
         read_timeout=20,
         retries={"mode": "standard", "total_max_attempts": 2},
         max_pool_connections=32,
+        # A proxy for the outer world is not the way to this store.
+        proxies={},
     )

@@ -124,6 +124,8 @@ class RunOptions(Model):
     verify: Verify = Verify.AUTO
     on_lease: OnLease = OnLease.REFUSE
     priority: Literal["low", "medium", "high"] | None = None
+    patience: float = Field(default=300.0, ge=0)
+    """How long nothing may get through before the run stops, resumable."""
 
 
 class RunSpec(Model):
@@ -136,10 +138,13 @@ class RunSpec(Model):
     selection: Selection
     files: Mapping[str, str] = Field(default_factory=dict)
     """SHA-256 of each file that the change refers to, by the name it is referred to."""
+    change_uri: str | None = None
+    """Where the change was read; the files it refers to are beside it. Not part of the digest:
+    the same change at another place is the same."""
 
     def digest(self) -> str:
         """Hash of everything that decides what the run does."""
-        return digest(self.model_dump(mode="json"))
+        return digest(self.model_dump(mode="json", exclude={"change_uri"}))
 
 
 class Item(Model):

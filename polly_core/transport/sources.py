@@ -60,8 +60,6 @@ def fetch_source(uri: str, folder: Path) -> tuple[Path, str]:
         raise _unreadable(uri, error) from error
 
 
-
-
 def _sha256(stream: BinaryIO) -> str:
     found = hashlib.sha256()
     while chunk := stream.read(_CHUNK):

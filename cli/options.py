@@ -1,0 +1,185 @@
+"""Options that several commands share, gathered into models."""
+
+import functools
+import hashlib
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID
+
+import click
+from pydantic import ValidationError
+
+from polly_core.models.catalog import RunId, StudyId
+from polly_core.models.jsonvalue import Model
+from polly_core.models.run import Allowance, OnLease, RunOptions, Verify
+from polly_core.models.selection import Selection
+from polly_core.settings import Settings
+from polly_core.transport.sources import absolute
+
+Given = Mapping[str, Any]
+"""What click parsed, by parameter name."""
+Flags = Mapping[str, Mapping[str, Any]]
+"""Arguments of ``click.option`` by flag."""
+M = TypeVar("M", bound=Model)
+
+
+class Running(Model):
+    """How a command executes a run."""
+
+    run_id: RunId | None
+    options: RunOptions | None
+    """None where no option was given: a known run keeps its own."""
+    dry_run: bool
+    yes: bool
+
+
+def gathered(name: str, flags: Flags, build: Callable[[Given], object]) -> Callable[[Any], Any]:
+    """A decorator: adds options and hands what ``build`` makes of them to the command."""
+    keys = [flag.lstrip("-").replace("-", "_") for flag in flags]
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def command(*args: Any, **values: Any) -> Any:
+            values[name] = build({key: values.pop(key) for key in keys})
+            return function(*args, **values)
+
+        decorated = command
+        for flag in reversed(list(flags)):
+            decorated = click.option(flag, **flags[flag])(decorated)
+        return decorated
+
+    return decorate
+
+
+def checked(model: type[M], **values: object) -> M:
+    """A model from what the user gave.
+
+    Raises:
+        click.UsageError: in the words of what is wrong.
+    """
+    try:
+        return model(**values)
+    except ValidationError as error:
+        found = "; ".join(str(one["msg"]).removeprefix("Value error, ") for one in error.errors())
+        raise click.UsageError(found) from None
+
+
+def _selection(given: Given) -> Selection:
+    ids, study, failed_of = given["ids"], given["study"], given["failed_of"]
+    return checked(
+        Selection,
+        where=given["where"],
+        ids_uri=_kept_ids() if ids == "-" else ids and absolute(ids),
+        study=StudyId(study) if study else None,
+        manifest_uri=given["manifest"] and absolute(given["manifest"]),
+        failures_of=RunId(failed_of) if failed_of else None,
+    )
+
+
+def _kept_ids() -> str:
+    """Standard input comes once; a resume reads the ids from a file."""
+    text = sys.stdin.buffer.read()
+    name = f"ids-{hashlib.sha256(text).hexdigest()[:16]}.txt"
+    path = Settings().home / "sources" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text)
+    return str(path)
+
+
+_PLAIN = ("concurrency", "shard_size", "verify", "on_lease", "priority", "patience")
+_ALLOWANCES = ("budget", "tolerate")
+
+
+def _running(given: Given) -> Running:
+    options = {key: given[key] for key in _PLAIN if given[key] is not None}
+    for key in _ALLOWANCES:
+        if given[key] is not None:
+            options[key] = _allowance(key, given[key])
+    return Running(
+        run_id=_uuid(given["run_id"]),
+        options=checked(RunOptions, **options) if options else None,
+        dry_run=given.get("dry_run", False),
+        yes=given["yes"],
+    )
+
+
+def _allowance(name: str, text: str) -> Allowance:
+    try:
+        return Allowance.parse(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint=f"--{name}") from None
+
+
+def _uuid(text: str | None) -> RunId | None:
+    if text is None:
+        return None
+    try:
+        return RunId(str(UUID(text)))
+    except ValueError:
+        raise click.BadParameter(
+            f"expected a UUID like 0b8f6d2e-0c4e-4a53-9f6e-2f1f2f3a4b5c, found {text!r}",
+            param_hint="--run-id",
+        ) from None
+
+
+_SELECTION: Flags = {
+    "--where": {
+        "metavar": "EXPR",
+        "help": "JMESPath over dataset_id, data_type, study_id, last_modified_at, metadata.",
+    },
+    "--ids": {"metavar": "FILE", "help": "File with one dataset id per line, or - (stdin)."},
+    "--study": {"metavar": "S", "help": "All datasets of a study."},
+    "--manifest": {"metavar": "FILE", "help": "CSV, TSV or JSONL with a dataset_id column."},
+    "--failed-of": {"metavar": "RUN", "help": "What did not end well in that run."},
+}
+
+_OPTIONS: Flags = {
+    "--concurrency": {"type": click.IntRange(1, 1024), "help": "Most requests in flight (64)."},
+    "--shard-size": {"type": click.IntRange(1, 1000), "help": "Items per task run (200)."},
+    "--budget": {"metavar": "N|N%", "help": "Bad outcomes that stop the run (10%)."},
+    "--tolerate": {"metavar": "N|N%", "help": "Bad outcomes that still exit with 0 (0)."},
+    "--verify": {
+        "type": click.Choice([v.value for v in Verify]),
+        "help": "Reading back after writing (auto).",
+    },
+    "--on-lease": {
+        "type": click.Choice([v.value for v in OnLease]),
+        "help": "When another run holds a dataset (refuse).",
+    },
+    "--priority": {
+        "type": click.Choice(["low", "medium", "high"]),
+        "help": "Ingestion priority.",
+    },
+    "--patience": {
+        "type": click.FloatRange(min=0),
+        "metavar": "SECONDS",
+        "help": "How long nothing may get through before the run stops (300).",
+    },
+}
+_RUN_ID: Flags = {
+    "--run-id": {
+        "metavar": "UUID",
+        "help": "The ingestion_run_id; given again it takes the run up.",
+    }
+}
+_YES: Flags = {"--yes": {"is_flag": True, "help": "Do not ask."}}
+_DRY: Flags = {"--dry-run": {"is_flag": True, "help": "Plan and show; write nothing."}}
+
+takes_selection = gathered("selection", _SELECTION, _selection)
+"""Hands the command ``selection: Selection``."""
+takes_running = gathered("running", {**_RUN_ID, **_OPTIONS, **_DRY, **_YES}, _running)
+"""Hands the command ``running: Running``."""
+takes_options = gathered(
+    "running", {**_OPTIONS, **_YES}, lambda given: _running({**given, "run_id": None})
+)
+"""The same for a run that is already named."""
+
+output_option = click.option(
+    "--output",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="json prints one document at the end.",
+)

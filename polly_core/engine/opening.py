@@ -1,0 +1,229 @@
+"""Turns a request into a run in the ledger: the catalog, the change, the spec that binds it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from polly_core.catalog.connect import Connection, connect
+from polly_core.catalog.ports import Reader, Writer
+from polly_core.engine.request import RunRequest, Surroundings
+from polly_core.errors import InvalidInput, RunMismatch, RunNotFound
+from polly_core.ledger.ledger import Ledger
+from polly_core.ledger.rows import RunRow
+from polly_core.models.catalog import AtlasId, CatalogRef
+from polly_core.models.run import ItemState, OperationName, RunOptions, RunSpec
+from polly_core.models.selection import Selection
+from polly_core.operations.base import Operation
+from polly_core.operations.update import UpdateMetadata
+from polly_core.planning.plan import PlanFile, read_plan
+from polly_core.planning.resources import Loaded, change_of, load_resources, parse_change
+from polly_core.planning.steps import Evaluator
+from polly_core.planning.validation import Validator
+from polly_core.transport.retry import Retrier
+from polly_core.transport.sources import absolute, beside, fetch_source, read_source
+
+
+class Ports(Protocol):
+    """Both ports of one atlas."""
+
+    @property
+    def reader(self) -> Reader: ...
+
+    @property
+    def writer(self) -> Writer: ...
+
+    def close(self) -> None:
+        """Give up connections."""
+        ...
+
+
+Connector = Callable[[Connection, Retrier], Ports]
+"""Reaches an atlas; the retrier is for reads."""
+
+
+def over_http(connection: Connection, retrier: Retrier) -> Ports:
+    """The connector of a real run."""
+    return connect(connection, retrier=retrier)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A run that is in the ledger, with what is needed to execute it."""
+
+    run: RunRow
+    known: bool
+    """It was in the ledger before."""
+    connected: Ports
+    operation: Operation
+    selection_file: Path | None
+    plan: PlanFile | None
+
+
+def known_run(ledger: Ledger, request: RunRequest) -> RunRow | None:
+    """The run, where the ledger knows it."""
+    try:
+        return ledger.run(request.run_id)
+    except RunNotFound:
+        if request.takes_up:
+            raise
+        return None
+
+
+def open_run(
+    request: RunRequest,
+    surroundings: Surroundings,
+    ledger: Ledger,
+    connected: Ports,
+) -> Opened:
+    """Register the run, or take it up after checking that it is the same.
+
+    Raises:
+        RunMismatch: the run id belongs to another spec or another catalog.
+        InvalidInput: the change, the selection or a file they refer to cannot be used.
+    """
+    known = known_run(ledger, request)
+    if known is not None and known.spec.catalog != connected.reader.catalog:
+        raise _elsewhere(known, connected.reader.catalog)
+    resolved = _resolve(request, surroundings, ledger, connected, known)
+    # Everything that can be refused is, before the ledger hears of the run.
+    operation = _operation(resolved, surroundings)
+    run = ledger.create_run(
+        request.run_id,
+        resolved.spec,
+        request.options or (known.options if known else RunOptions()),
+        flow_run_id=request.flow_run_id,
+    )
+    if request.options is not None and request.options != run.options:
+        ledger.set_options(request.run_id, request.options)
+        run = ledger.run(request.run_id)
+    return Opened(
+        run, known is not None, connected, operation, resolved.selection_file, resolved.plan
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Resolved:
+    """A request with everything it refers to."""
+
+    spec: RunSpec
+    loaded: Loaded | None = None
+    """None where every item is planned already: the change is not evaluated again."""
+    selection_file: Path | None = None
+    plan: PlanFile | None = None
+
+
+def _resolve(
+    request: RunRequest,
+    surroundings: Surroundings,
+    ledger: Ledger,
+    connected: Ports,
+    known: RunRow | None,
+) -> _Resolved:
+    if request.plan_file is not None:
+        plan = read_plan(request.plan_file, catalog=connected.reader.catalog)
+        return _Resolved(plan.spec, plan=plan)
+    if known is None or not request.takes_up:
+        loaded = _load(request)
+        selection, path = _pinned_selection(request.selection, surroundings.home)
+        return _Resolved(_spec(request, connected, loaded, selection), loaded, path)
+    spec = known.spec
+    path = None
+    if known.total is None:
+        _, path = _pinned_selection(spec.selection, surroundings.home)
+    open_ended = known.total is None or ledger.counts(known.run_id).of(ItemState.SELECTED) > 0
+    return _Resolved(spec, _reload(spec) if open_ended else None, path)
+
+
+def _elsewhere(known: RunRow, here: CatalogRef) -> RunMismatch:
+    there = known.spec.catalog
+    return RunMismatch(
+        f"run {known.run_id} belongs to {there} (instance {there.instance_id}), this is {here} "
+        f"(instance {here.instance_id}); use the service it was started on"
+    )
+
+
+def connection_for(
+    request: RunRequest, surroundings: Surroundings, known: RunRow | None
+) -> Connection:
+    """How to reach the atlas of the request, or of the run it takes up."""
+    atlas_id = request.atlas_id or (known.spec.catalog.atlas_id if known else None)
+    if atlas_id is None:
+        raise InvalidInput(f"run {request.run_id}: name the atlas it is to run on")
+    options = request.options or (known.options if known else RunOptions())
+    return Connection(
+        api_url=surroundings.api_url,
+        api_key=surroundings.api_key,
+        atlas_id=AtlasId(atlas_id),
+        s3_endpoint_url=surroundings.s3_endpoint_url,
+        connect_timeout=surroundings.connect_timeout,
+        read_timeout=surroundings.read_timeout,
+        pool_size=options.concurrency,
+    )
+
+
+def _load(request: RunRequest) -> Loaded:
+    if (request.change is None) == (request.change_uri is None):
+        raise InvalidInput(
+            "a run needs one change: either inline or by path or URI; "
+            f"found {'none' if request.change is None else 'both'}"
+        )
+    if request.change is not None:
+        change = change_of(request.change, "the change")
+    else:
+        assert request.change_uri is not None
+        change = parse_change(read_source(request.change_uri), request.change_uri)
+    base = request.change_uri
+    return load_resources(change, lambda name: read_source(beside(base, name)))
+
+
+def _reload(spec: RunSpec) -> Loaded:
+    """The recorded change with its files, which must still be the same."""
+    change = change_of(spec.change, "the recorded change")
+    return load_resources(
+        change, lambda name: read_source(beside(spec.change_uri, name)), pinned=spec.files
+    )
+
+
+def _spec(request: RunRequest, connected: Ports, loaded: Loaded, selection: Selection) -> RunSpec:
+    # Names in an inline change lead from the working directory, which a resume may not share.
+    base = request.change_uri or ("./" if loaded.digests else None)
+    return RunSpec(
+        catalog=connected.reader.catalog,
+        operation=request.operation,
+        change=loaded.change.to_json(),
+        selection=selection,
+        files=loaded.digests,
+        change_uri=None if base is None else absolute(base) + ("/" if base == "./" else ""),
+    )
+
+
+def _pinned_selection(selection: Selection, home: Path) -> tuple[Selection, Path | None]:
+    """The selection with the digest of its file, and where the file is."""
+    uri = selection.ids_uri or selection.manifest_uri
+    if uri is None:
+        return selection, None
+    path, found = fetch_source(uri, home / "sources")
+    if selection.source_digest not in {None, found}:
+        raise RunMismatch(
+            f"{uri} is not the file this run was started with: expected SHA-256 "
+            f"{selection.source_digest}, found {found}; put the file back, or start a new run"
+        )
+    return selection.model_copy(update={"source_digest": found}), path
+
+
+def _operation(resolved: _Resolved, surroundings: Surroundings) -> Operation:
+    spec, loaded = resolved.spec, resolved.loaded
+    if spec.operation is not OperationName.UPDATE:
+        raise InvalidInput(f"{spec.operation} is not an operation this program can do in bulk")
+    if loaded is None:
+        return UpdateMetadata()
+    if loaded.change.is_manifest_patch and spec.selection.manifest_uri is None:
+        raise InvalidInput(
+            "nothing is to be changed: give steps (--change, --set, --unset, --rename), or a "
+            "manifest whose metadata.* columns are the change"
+        )
+    modules = surroundings.allowed_modules
+    return UpdateMetadata(
+        Evaluator(loaded, allowed_modules=modules), Validator(loaded, allowed_modules=modules)
+    )

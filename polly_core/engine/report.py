@@ -1,0 +1,85 @@
+"""Reports of a run, from the ledger alone."""
+
+import itertools
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from polly_core.engine.points import Hook, Point, pass_by
+from polly_core.ledger.ledger import Ledger
+from polly_core.ledger.rows import ItemRow, RunRow
+from polly_core.models.catalog import RunId
+from polly_core.models.jsonvalue import Model
+from polly_core.models.run import ENDED_WELL, NOT_PROCESSED, NOT_WELL, ItemState, RunSummary
+
+
+class ReportRow(Model):
+    """One item in a report. ``outcome`` is ``planned`` or ``selected`` if it was not processed."""
+
+    dataset_id: str
+    outcome: ItemState
+    version_before: str | None = None
+    version_after: str | None = None
+    reasons: tuple[str, ...] = ()
+    inferred: bool = False
+    """Authorship was inferred from content: the hosted service does not record it."""
+    verified: bool = False
+
+
+def report_rows(
+    ledger: Ledger, run_id: RunId, *, states: Iterable[ItemState] | None = None
+) -> Iterator[ReportRow]:
+    """Every item of a run in its order, streamed."""
+    for item in ledger.items(run_id, states=states):
+        yield _row(item)
+
+
+def _row(item: ItemRow) -> ReportRow:
+    seen = item.version_seen
+    return ReportRow(
+        dataset_id=item.dataset_id,
+        outcome=item.state,
+        version_before=seen,
+        version_after=item.version_after,
+        reasons=item.reasons,
+        inferred=item.inferred,
+        verified=item.verified_at is not None,
+    )
+
+
+def notable_items(ledger: Ledger, run_id: RunId, limit: int) -> list[ItemRow]:
+    """At most so many items: those that did not end well first, each group in the run's order."""
+    groups = (NOT_WELL, NOT_PROCESSED, ENDED_WELL)
+    rows = (row for states in groups for row in ledger.items(run_id, states=states, limit=limit))
+    return list(itertools.islice(rows, limit))
+
+
+def write_report(ledger: Ledger, run_id: RunId, path: Path, *, hook: Hook = pass_by) -> Path:
+    """Write the full report as JSON lines. It appears whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.part")
+    with part.open("w", encoding="utf-8") as stream:
+        for row in report_rows(ledger, run_id):
+            stream.write(json.dumps(row.model_dump(mode="json"), ensure_ascii=False) + "\n")
+    part.replace(path)
+    hook(Point.REPORTED)
+    return path
+
+
+def summarise(ledger: Ledger, run: RunRow) -> RunSummary:
+    """What a run came to so far."""
+    return RunSummary(
+        run_id=run.run_id,
+        operation=run.spec.operation,
+        catalog=run.spec.catalog,
+        spec_digest=run.spec_digest,
+        plan_digest=run.plan_digest,
+        state=run.state,
+        stop=run.stop,
+        message=run.message,
+        counts=ledger.counts(run.run_id),
+        tolerate=run.options.tolerate,
+        created_at=run.created_at.isoformat(),
+        seconds=run.seconds,
+        flow_run_ids=run.flow_run_ids,
+    )

@@ -1,0 +1,452 @@
+"""Executes one shard: leases, plans, writes, settles, verifies, records."""
+
+import heapq
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+
+from polly_core.engine.events import (
+    Again,
+    Checked,
+    Decided,
+    Drafted,
+    Event,
+    Halted,
+    Happened,
+    Lost,
+    Moved,
+    NotSent,
+    NotThere,
+    Refused,
+    Stage,
+    Work,
+)
+from polly_core.engine.item import Jobs
+from polly_core.engine.outage import Outage
+from polly_core.engine.points import Point
+from polly_core.engine.pool import Gate, Kind, Pool
+from polly_core.engine.recorder import Recorder
+from polly_core.engine.stop import StopSignal
+from polly_core.ledger.rows import Batch, Claim, PlanRow
+from polly_core.models.catalog import DatasetId, VersionId
+from polly_core.models.run import NOT_WELL, ItemState, Outcome, StopReason
+
+log = logging.getLogger(__name__)
+
+# Architecture: outcomes are committed in groups of at most fifty or half a second. Half of that
+# leaves room for the commit itself.
+GROUP = 25
+GROUP_SECONDS = 0.25
+TICK = 0.05
+# Writes of one item whose answers were lost, before it is left unknown.
+MOST_SENDS = 5
+# Reads of one item that failed while other items got through.
+MOST_FAILURES = 5
+# The second settling read comes at least one read time-out after sending, clocks included.
+SETTLE_MARGIN = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What every shard of a process and run shares."""
+
+    jobs: Jobs
+    pool: Pool
+    gate: Gate
+    outage: Outage
+    stop: StopSignal
+    recorder: Recorder
+    read_timeout: float
+    verifies: bool
+    clock: Callable[[], float] = time.monotonic
+
+
+class ShardRun:
+    """One shard in one execution. Used by one thread, the coordinator; workers send events."""
+
+    def __init__(self, engine: Engine, claim: Claim) -> None:
+        self._engine = engine
+        self._claim = claim
+        self._events: SimpleQueue[Event] = SimpleQueue()
+        self._open: set[Work] = set()
+        self._ready: deque[Work] = deque()
+        self._sent: set[Work] = set()
+        self._timers: list[tuple[float, int, Work]] = []
+        self._outcomes: list[Outcome] = []
+        self._verified: list[int] = []
+        self._freed: list[DatasetId] = []
+        self._to_verify: list[Work] = []
+        self._first_pending = 0.0
+        self._urgent = False
+
+    # -- planning ---------------------------------------------------------------------------
+
+    def plan(self, works: Iterable[Work]) -> list[Work]:
+        """Plan items and commit their plan rows; those to be written come back drafted.
+
+        Items that could not be read for good are recorded as failed. When the run stops in
+        between, what was planned is recorded and the rest stays selected.
+        """
+        self._open = set(works)
+        drafted: list[Work] = []
+        rows: list[PlanRow] = []
+        for work in self._open:
+            self._dispatch(work)
+        while self._open and not self._engine.stop.is_set():
+            self._fire_timers()
+            for event in self._take_events():
+                if isinstance(event, Decided):
+                    self._open.discard(event.work)
+                    rows.append(PlanRow(seq=event.work.seq, decision=event.decision))
+                    self._engine.outage.over()
+                    event.work.draft = event.draft
+                    if event.draft is None:
+                        self._freed.append(event.work.dataset_id)
+                    else:
+                        event.work.stage = Stage.SEND
+                        drafted.append(event.work)
+                else:
+                    self._handle(event)
+        self._open.clear()
+        self._record_plans(rows)
+        return drafted
+
+    def _record_plans(self, rows: list[PlanRow]) -> None:
+        recorder = self._engine.recorder
+        recorder.call(lambda: recorder.ledger.record_plans(self._claim, rows))
+        self._engine.jobs.hook(Point.PLANNED)
+        self._flush()
+        recorder.judge(recorder.call(lambda: recorder.ledger.standing(self._claim.run_id)))
+
+    def refuse(self, reasons: Mapping[Work, str]) -> None:
+        """Record items that are not touched at all, each with its reason."""
+        for work, reason in reasons.items():
+            self._outcome(work, ItemState.FAILED, reason)
+        self._flush()
+
+    # -- applying ---------------------------------------------------------------------------
+
+    def apply(self, works: Iterable[Work]) -> bool:
+        """Take every item to its outcome. True when none is left open."""
+        self._open = set(works)
+        for work in self._open:
+            if work.stage is Stage.SEND:
+                self._ready.append(work)
+            else:
+                self._dispatch(work)
+        while self._open:
+            if self._engine.stop.is_set():
+                self._wind_down()
+                return False
+            self._fire_timers()
+            self._intend()
+            for event in self._take_events():
+                self._handle(event)
+            if self._flush_due():
+                self._flush()
+        self._flush()
+        return True
+
+    def _intend(self) -> None:
+        """Commit the intent for as many items as the window has room, then hand them out."""
+        window = self._engine.jobs.limiter.ceiling
+        room = min(window - len(self._sent), len(self._ready))
+        # Small refills would cost a transaction each; wait for a quarter of a window.
+        enough = room >= min(max(window // 4, 1), GROUP) or len(self._sent) <= window // 2
+        if room <= 0 or not enough:
+            return
+        taken = [self._ready.popleft() for _ in range(room)]
+        self._sent.update(taken)
+        self._flush(sent=tuple(work.seq for work in taken))
+        self._engine.jobs.hook(Point.INTENDED)
+        for work in taken:
+            work.stage = Stage.SEND
+            self._dispatch(work)
+
+    def _dispatch(self, work: Work) -> None:
+        jobs = self._engine.jobs
+        stage = work.stage
+        work.sending = False
+        step = {
+            Stage.PLAN: jobs.plan,
+            Stage.DRAFT: jobs.draft,
+            Stage.SEND: jobs.send,
+            Stage.SETTLE: jobs.settle,
+            Stage.VERIFY: jobs.verify,
+        }[stage]
+        self._engine.pool.submit(self._kind(work), lambda: self._events.put(step(work)))
+
+    def _kind(self, work: Work) -> Kind:
+        if work.stage is Stage.SEND:
+            return Kind.WRITE
+        if work.stage is Stage.PLAN and work.record is not None:
+            return Kind.READ
+        if work.stage is Stage.DRAFT:
+            asks = work.record is None and not self._enforced
+            return Kind.CALL if asks else Kind.READ
+        return Kind.CALL
+
+    @property
+    def _enforced(self) -> bool:
+        return self._engine.jobs.reader.capabilities.expects_version
+
+    # -- events -----------------------------------------------------------------------------
+
+    def _take_events(self) -> list[Event]:
+        """Whatever has happened, waiting a tick for the first."""
+        taken: list[Event] = []
+        try:
+            taken.append(self._events.get(timeout=TICK))
+            while len(taken) < GROUP:
+                taken.append(self._events.get_nowait())
+        except Empty:
+            pass
+        return taken
+
+    def _handle(self, event: Event) -> None:
+        work = event.work
+        work.sending = isinstance(event, Lost)
+        match event:
+            case Drafted():
+                work.draft, work.stage = event.draft, Stage.SEND
+                self._ready.append(work)
+            case Happened():
+                self._happened(event)
+            case Refused():
+                self._refused(work, event.reason)
+            case Moved():
+                self._end(work, ItemState.DRIFTED, event.reason)
+            case Again():
+                self._again(event)
+            case Lost():
+                work.lost, work.stage = True, Stage.SETTLE
+                log.info("dataset %s: answer lost (%s); settling", work.dataset_id, event.reason)
+                self._dispatch(work)
+            case NotThere():
+                self._not_there(work, event.moved)
+            case Checked():
+                self._checked(event)
+            case NotSent():
+                self._put_back(work)
+            case Halted():
+                self._engine.stop.set(StopReason.CANNOT_PROCEED, event.reason)
+                if work.stage is Stage.SEND:
+                    self._put_back(work)
+            case Decided():
+                raise AssertionError("planning ended before")
+
+    def _happened(self, event: Happened) -> None:
+        work = event.work
+        self._engine.outage.over()
+        work.version = event.version_id
+        if event.between:
+            self._conflict(work, event.between)
+            return
+        self._outcome(work, ItemState.APPLIED, inferred=event.inferred)
+        self._sent.discard(work)
+        settled_is_enough = work.stage is Stage.SETTLE and not self._engine.jobs.full_verify
+        if self._engine.verifies and not settled_is_enough:
+            self._to_verify.append(work)
+            return
+        if self._engine.verifies:
+            self._verified.append(work.seq)
+        self._close(work)
+
+    def _conflict(self, work: Work, between: tuple[VersionId, ...]) -> None:
+        others = ", ".join(between)
+        self._end(
+            work,
+            ItemState.CONFLICT,
+            f"version {others} was written by someone else between the version planned "
+            f"({work.planned.seen.version_id}) and ours ({work.version}); nothing is lost, "
+            "both are in the history",
+        )
+
+    def _refused(self, work: Work, reason: str) -> None:
+        if work.stage is Stage.VERIFY:
+            # The write stands; only the reading failed. The next resume verifies it.
+            log.warning("dataset %s: could not be verified: %s", work.dataset_id, reason)
+            self._close(work)
+        elif work.stage is Stage.SETTLE:
+            self._end(work, ItemState.UNKNOWN, f"could not be settled: {reason}")
+        else:
+            self._end(work, ItemState.FAILED, reason)
+
+    def _again(self, event: Again) -> None:
+        work, outage = event.work, self._engine.outage
+        wait = outage.failed(event.wait)
+        if wait is None:
+            self._engine.stop.set(StopReason.CANNOT_PROCEED, event.reason)
+            return
+        if work.stage is not Stage.SEND and outage.successes > work.seen_successes:
+            work.failures += 1
+            work.seen_successes = outage.successes
+            if work.failures >= MOST_FAILURES:
+                self._refused(work, event.reason)
+                return
+        if work.stage is Stage.SEND:
+            self._engine.gate.close(_hold_reason(event), wait)
+        if not event.throttled:
+            self._engine.jobs.limiter.on_outage()
+        self._later(work, wait)
+
+    def _not_there(self, work: Work, moved: str) -> None:
+        """Once is enough where the server enforces versions: a late request is refused there."""
+        due = work.sent_at + self._engine.read_timeout + SETTLE_MARGIN
+        wait = due - self._engine.clock()
+        if not self._enforced and wait > 0:
+            self._later(work, wait)
+        elif moved:
+            self._end(work, ItemState.DRIFTED, moved)
+        elif work.sends >= MOST_SENDS:
+            self._end(work, ItemState.UNKNOWN, f"{work.sends} answers were lost; nothing found")
+        else:
+            self._outcome(work, ItemState.PLANNED)
+            self._sent.discard(work)
+            work.stage = Stage.SEND if work.draft else Stage.DRAFT
+            if work.draft:
+                self._ready.append(work)
+            else:
+                self._dispatch(work)
+
+    def _checked(self, event: Checked) -> None:
+        work, verified = event.work, event.verified
+        if verified.between:
+            self._conflict(work, verified.between)
+        elif verified.problems:
+            self._end(work, ItemState.CONFLICT, *verified.problems)
+        else:
+            self._verified.append(work.seq)
+            self._note_pending()
+            self._close(work)
+
+    def _put_back(self, work: Work) -> None:
+        """It was marked as sent and certainly was not: it is planned again."""
+        self._outcome(work, ItemState.PLANNED)
+        self._sent.discard(work)
+        if self._engine.stop.is_set():
+            self._open.discard(work)
+        else:
+            self._later(work, 1.0)
+
+    # -- ends -------------------------------------------------------------------------------
+
+    def _end(self, work: Work, state: ItemState, *reasons: str) -> None:
+        self._outcome(work, state, *reasons)
+        self._urgent = True
+        self._close(work)
+
+    def _close(self, work: Work) -> None:
+        self._open.discard(work)
+        self._sent.discard(work)
+        self._freed.append(work.dataset_id)
+
+    def _outcome(self, work: Work, state: ItemState, *reasons: str, inferred: bool = False) -> None:
+        self._outcomes.append(
+            Outcome(
+                seq=work.seq,
+                state=state,
+                version_after=work.version,
+                reasons=reasons,
+                inferred=inferred,
+            )
+        )
+        self._note_pending()
+        level = logging.WARNING if state in NOT_WELL else logging.DEBUG
+        if log.isEnabledFor(level):
+            log.log(
+                level,
+                "%s: %s %s",
+                work.dataset_id,
+                state,
+                "; ".join(reasons),
+                extra={
+                    "run_id": self._claim.run_id,
+                    "shard": self._claim.shard,
+                    "dataset_id": work.dataset_id,
+                    "outcome": str(state),
+                    "version_before": work.planned.seen.version_id if work.has_plan else None,
+                    "version_after": work.version,
+                },
+            )
+
+    def _note_pending(self) -> None:
+        self._first_pending = self._first_pending or self._engine.clock()
+
+    # -- timers and commits -----------------------------------------------------------------
+
+    def _later(self, work: Work, wait: float) -> None:
+        heapq.heappush(self._timers, (self._engine.clock() + wait, work.seq, work))
+
+    def _fire_timers(self) -> None:
+        now = self._engine.clock()
+        while self._timers and self._timers[0][0] <= now:
+            work = heapq.heappop(self._timers)[2]
+            if work.stage is Stage.SEND and work not in self._sent:
+                self._ready.append(work)
+            else:
+                self._dispatch(work)
+
+    def _flush_due(self) -> bool:
+        if not self._first_pending:
+            return False
+        waited = self._engine.clock() - self._first_pending
+        return self._urgent or len(self._outcomes) >= GROUP or waited >= GROUP_SECONDS
+
+    def _flush(self, sent: tuple[int, ...] = ()) -> None:
+        """Commit everything pending and the intents, in one transaction."""
+        batch = Batch(
+            outcomes=tuple(self._outcomes),
+            sent=sent,
+            verified=tuple(self._verified),
+            freed=tuple(self._freed),
+        )
+        if batch == Batch():
+            return
+        self._engine.recorder.commit(self._claim, batch)
+        if self._outcomes:
+            self._engine.jobs.hook(Point.RECORDED)
+        if self._verified:
+            self._engine.jobs.hook(Point.VERIFIED)
+        self._outcomes, self._verified, self._freed = [], [], []
+        self._first_pending, self._urgent = 0.0, False
+        self._start_verifying()
+
+    def _start_verifying(self) -> None:
+        works, self._to_verify = self._to_verify, []
+        for work in works:
+            work.stage = Stage.VERIFY
+            self._dispatch(work)
+
+    def _wind_down(self) -> None:
+        """Record what is in flight; what does not answer in time is unknown."""
+        self._engine.pool.wake()
+        waiting = {work for work in self._sent if work.stage is Stage.SEND}
+        waiting -= {work for _, _, work in self._timers}
+        while waiting & self._sent and self._engine.stop.grace_left() > 0:
+            for event in self._take_events():
+                if event.work in waiting:
+                    waiting.discard(event.work)
+                    self._last_word(event)
+        for work in list(self._sent):
+            unsure = work.sending or work.stage is Stage.SETTLE
+            state = ItemState.UNKNOWN if unsure else ItemState.PLANNED
+            self._outcome(work, state)
+        self._sent.clear()
+        self._flush()
+
+    def _last_word(self, event: Event) -> None:
+        event.work.sending = isinstance(event, Lost)
+        if isinstance(event, Lost):
+            event.work.stage = Stage.SETTLE
+        elif isinstance(event, Again):
+            self._put_back(event.work)
+        else:
+            self._handle(event)
+
+
+def _hold_reason(event: Again) -> str:
+    return "the service asked to slow down" if event.throttled else event.reason

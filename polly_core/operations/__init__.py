@@ -1,0 +1,1 @@
+"""What can be done to many datasets: one file per operation."""

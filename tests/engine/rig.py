@@ -1,0 +1,114 @@
+"""A catalog in memory, a ledger in a file, and runs between them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import uuid4
+
+from pydantic import SecretStr
+
+from polly_core.catalog.connect import Connection
+from polly_core.engine.opening import Ports
+from polly_core.engine.points import Hook, pass_by
+from polly_core.engine.request import RunRequest, Surroundings
+from polly_core.engine.session import Session, open_session
+from polly_core.ledger.ledger import open_ledger
+from polly_core.ledger.rows import ItemRow
+from polly_core.models.catalog import AtlasId, RunId
+from polly_core.models.jsonvalue import JsonObject
+from polly_core.models.run import ItemState, RunOptions, RunSummary, Verify
+from polly_core.models.selection import Selection
+from polly_core.testing.fake import FakeCatalog
+from polly_core.transport.retry import Retrier
+
+SET_REVIEWED: JsonObject = {"steps": [{"set": "reviewed", "value": True}]}
+
+
+@dataclass(frozen=True)
+class FakePorts:
+    """Both ports are the fake."""
+
+    reader: FakeCatalog
+    writer: FakeCatalog
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@dataclass
+class Rig:
+    """Runs over one fake catalog and one ledger file."""
+
+    folder: Path
+    fake: FakeCatalog
+    read_timeout: float = 0.2
+    hook: Hook = field(default=pass_by)
+
+    @property
+    def ledger_url(self) -> str:
+        return f"sqlite:///{self.folder / 'ledger.db'}"
+
+    def fill(self, number: int) -> None:
+        """Datasets D0000… with a little metadata."""
+        for position in range(number):
+            self.fake.add(f"D{position:04}", {"organism": "human", "n": position})
+
+    def surroundings(self) -> Surroundings:
+        return Surroundings(
+            api_url="http://fake.invalid",
+            api_key=SecretStr("secret"),
+            ledger_url=self.ledger_url,
+            home=self.folder,
+            connect_timeout=0.2,
+            read_timeout=self.read_timeout,
+        )
+
+    def request(
+        self,
+        *,
+        change: JsonObject | None = None,
+        selection: Selection | None = None,
+        barrier: bool = False,
+        run_id: str | None = None,
+        **options: object,
+    ) -> RunRequest:
+        chosen = {"shard_size": 20, "concurrency": 8, "verify": Verify.AUTO, **options}
+        return RunRequest(
+            run_id=RunId(run_id or str(uuid4())),
+            atlas_id=AtlasId("9"),
+            change=SET_REVIEWED if change is None else change,
+            selection=selection or Selection(),
+            options=RunOptions.model_validate(chosen),
+            barrier=barrier,
+        )
+
+    @contextmanager
+    def session(self, request: RunRequest) -> Iterator[Session]:
+        def connector(_connection: Connection, _retrier: Retrier) -> Ports:
+            return FakePorts(self.fake, self.fake)
+
+        with open_session(
+            request, self.surroundings(), hook=self.hook, connector=connector
+        ) as session:
+            yield session
+
+    def run(self, request: RunRequest) -> RunSummary:
+        """Carry a run out, shard after shard."""
+        with self.session(request) as session:
+            session.freeze()
+            if request.barrier:
+                session.plan()
+            for shard in session.open_shards():
+                session.run_shard(shard)
+            return session.finish()
+
+    def take_up(self, run_id: str) -> RunSummary:
+        return self.run(RunRequest(run_id=RunId(run_id)))
+
+    def items(self, run_id: str) -> list[ItemRow]:
+        with open_ledger(self.ledger_url) as ledger:
+            return list(ledger.items(RunId(run_id)))
+
+    def state_of(self, run_id: str, dataset_id: str) -> ItemState:
+        return next(row.state for row in self.items(run_id) if row.dataset_id == dataset_id)

@@ -22,6 +22,12 @@ class PostgresqlDialect:
 
     def engine(self) -> Engine:
         milliseconds = max(1, int(self._wait_seconds * 1000))
+        options = [
+            *self._given_options(),
+            f"-c lock_timeout={milliseconds}",
+            # A process that hangs inside a transaction must not hold its rows for ever.
+            f"-c idle_in_transaction_session_timeout={6 * milliseconds}",
+        ]
         return create_engine(
             self._url,
             hide_parameters=True,
@@ -34,12 +40,15 @@ class PostgresqlDialect:
             connect_args={
                 "connect_timeout": max(2, round(self._wait_seconds)),
                 "tcp_user_timeout": milliseconds,
-                # A process that hangs inside a transaction must not hold its rows for ever.
-                "options": f"-c lock_timeout={milliseconds} "
-                f"-c idle_in_transaction_session_timeout={6 * milliseconds}",
+                "options": " ".join(options),
                 "application_name": "polly-bulk",
             },
         )
+
+    def _given_options(self) -> tuple[str, ...]:
+        """Options in the URL, as ``?options=-csearch_path=ledger``."""
+        given = self._url.query.get("options", ())
+        return (given,) if isinstance(given, str) else given
 
     def insert(self, table: Table) -> postgresql.Insert:
         return postgresql.insert(table)

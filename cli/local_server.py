@@ -174,17 +174,21 @@ class LocalServer:
         if self.log.exists() and self.log.stat().st_size > LOG_LIMIT:
             self.log.replace(self.log.with_suffix(".log.old"))
         command = [sys.executable, "-m", "cli.local_server_process"]
-        subprocess.run(
+        launched = subprocess.run(  # noqa: S603 - our own module
             [*command, str(port), self.version, str(self._record), str(self.log)],
             env=server_environment(os.environ, self.prefect_home, port),
             cwd=self.prefect_home,
             stdin=subprocess.DEVNULL,
-            check=True,
+            capture_output=True,
+            text=True,
+            check=False,
             timeout=self._start_deadline,
         )
         recorded = self._read()
-        if recorded is None or recorded.port != port:
-            raise CannotProceed(f"the local Prefect server could not be launched; see {self.log}")
+        if launched.returncode != 0 or recorded is None or recorded.port != port:
+            raise CannotProceed(
+                f"the local Prefect server could not be launched: {launched.stderr.strip()}"
+            )
         return recorded
 
     def _wait_until_it_answers(self, recorded: Recorded) -> None:
@@ -256,7 +260,9 @@ def _start_time(pid: int) -> str | None:
             return None
         return None if fields[0] in "ZX" else fields[19]
     command = ["ps", "-o", "lstart=", "-p", str(pid)]
-    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    found = subprocess.run(  # noqa: S603 - only a number goes in
+        command, capture_output=True, text=True, check=False
+    )
     return found.stdout.strip() or None
 
 

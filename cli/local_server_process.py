@@ -79,7 +79,7 @@ def serve(port: int) -> None:
     from prefect.server.api.server import create_app
 
     uvicorn.run(
-        DrainedFirst(create_app(), event_backlog),  # type: ignore[arg-type]  # same protocol, other names
+        DrainedFirst(create_app(), event_backlog),
         host=HOST,
         port=port,
         lifespan="on",

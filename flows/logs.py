@@ -1,50 +1,50 @@
-"""Keeps what the core logs with the flow run, also what its own threads log."""
+"""Keeps what the core logs with the flow run, also what the core's own threads log."""
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from contextvars import copy_context
 
+from prefect.context import FlowRunContext
 from prefect.logging.handlers import APILogHandler
 
 CORE = ("polly_core", "flows")
 
 
-class _OfRun(logging.Filter):
-    """Names the flow run on records of threads that know nothing of Prefect."""
+class RunLogHandler(APILogHandler):
+    """Sends records to the flow run it was made in, whichever thread they come from.
 
-    def __init__(self, flow_run_id: str) -> None:
-        super().__init__()
-        self._flow_run_id = flow_run_id
+    PREFECT_LOGGING_EXTRA_LOGGERS alone loses them: the engine's threads know nothing of Prefect's
+    context, neither of the run nor of which server is meant.
+    """
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.flow_run_id = self._flow_run_id
-        return True
+    def __init__(self) -> None:
+        super().__init__(level=logging.INFO)
+        self._context = copy_context()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if FlowRunContext.get() is not None:
+            super().emit(record)
+        else:
+            # One context cannot be entered by two threads at once.
+            self._context.copy().run(super().emit, record)
 
 
 @contextmanager
-def kept_with(flow_run_id: str) -> Iterator[None]:
-    """Send the core's records to Prefect as logs of this flow run.
-
-    Where PREFECT_LOGGING_EXTRA_LOGGERS names the core, Prefect's handler is there already; it only
-    learns the flow run's id then, and nothing is sent twice.
-    """
-    mark = _OfRun(flow_run_id)
-    undo: list[tuple[logging.Logger, APILogHandler, bool, int]] = []
-    for name in CORE:
-        logger = logging.getLogger(name)
-        present = [found for found in logger.handlers if isinstance(found, APILogHandler)]
-        handler = present[0] if present else APILogHandler()
-        handler.addFilter(mark)
-        undo.append((logger, handler, not present, logger.level))
-        if not present:
+def kept_with_run() -> Iterator[None]:
+    """Within a flow: what the core logs from INFO on is stored with the flow run."""
+    handler = RunLogHandler()
+    with ExitStack() as undo:
+        for name in CORE:
+            logger = logging.getLogger(name)
+            undo.callback(logger.setLevel, logger.level)
+            for other in list(logger.handlers):
+                # What PREFECT_LOGGING_EXTRA_LOGGERS put there would send a second copy.
+                if isinstance(other, APILogHandler):
+                    logger.removeHandler(other)
+                    undo.callback(logger.addHandler, other)
             logger.addHandler(handler)
-        if logger.level == logging.NOTSET:
-            logger.setLevel(logging.INFO)
-    try:
+            undo.callback(logger.removeHandler, handler)
+            if logger.getEffectiveLevel() > logging.INFO:
+                logger.setLevel(logging.INFO)
         yield
-    finally:
-        for logger, handler, ours, level in undo:
-            handler.removeFilter(mark)
-            logger.setLevel(level)
-            if ours:
-                logger.removeHandler(handler)

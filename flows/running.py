@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import httpx
-from prefect import Flow, State
+from prefect import State
 
 from flows.skeleton import Observer, observer
 from polly_core.engine.meter import Progress
@@ -20,7 +20,7 @@ def ignore(_progress: Progress) -> None:
 
 
 def run_here(
-    flow: Flow[..., Any],
+    flow: Callable[..., State[Any]],
     parameters: Mapping[str, object],
     *,
     on_progress: Callable[[Progress], None] = ignore,
@@ -37,7 +37,7 @@ def run_here(
     watching = Observer(on_progress=on_progress)
     token = observer.set(watching)
     try:
-        state: State[Any] = flow(**parameters, return_state=True)
+        state = flow(**parameters, return_state=True)
     except httpx.HTTPError as error:
         if watching.summary is None:
             raise CannotProceed(f"the Prefect server is out of reach: {error}") from error

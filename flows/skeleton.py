@@ -15,7 +15,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.artifacts import TABLE_ROWS
 from flows.limits import holding
-from flows.logs import kept_with
+from flows.logs import kept_with_run
 from flows.states import final_state, message_of
 from flows.telling import Teller
 from polly_core.engine.meter import Progress
@@ -52,10 +52,9 @@ class Observer:
 observer: ContextVar[Observer | None] = ContextVar("observer", default=None)
 
 
-def two_shards() -> TaskRunner[PrefectFuture[Any]]:
+def two_shards() -> TaskRunner[Any]:
     """Two shards at once, so that the tail of one overlaps with the head of the next."""
-    runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=2)
-    return runner
+    return ThreadPoolTaskRunner(max_workers=2)
 
 
 def own_run_id() -> str:
@@ -85,7 +84,7 @@ def carry_out(job: Job) -> State[object]:
     """
     flow_run_id = own_run_id()
     teller = Teller(flow_run_id)
-    with kept_with(flow_run_id), open_session(job.request, job.surroundings) as session:
+    with kept_with_run(), open_session(job.request, job.surroundings) as session:
         teller.tags(tags_of(session))
         watch = Watch(session, teller)
         slots = session.options.concurrency

@@ -1,0 +1,1 @@
+"""What stands on a Prefect server beside the flows: limits and automations."""

@@ -1,1 +1,1 @@
-"""The tests mirror the source tree."""
+"""The tests; a package, so that test modules of the same name in two folders do not clash."""

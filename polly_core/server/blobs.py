@@ -1,6 +1,7 @@
 """Objects of the catalog in any S3: metadata documents written, data locations pinned."""
 
 import gzip
+import unicodedata
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote_to_bytes
@@ -136,8 +137,8 @@ def parse_uri(uri: str) -> ObjectUri:
 def _check_key(key: str, uri: str) -> None:
     if len(key.encode()) > _MAX_KEY_BYTES:
         raise InvalidInput(f"{uri[:80]!r}…: the key is longer than {_MAX_KEY_BYTES} bytes")
-    if not key.isprintable() or "\\" in key:
-        raise InvalidInput(f"{uri!r}: the key holds a control character or a backslash")
+    if any(unicodedata.category(character) == "Cc" for character in key):
+        raise InvalidInput(f"{uri!r}: the key holds a control character")
     for part in key.split("/"):
         # A part that ends in .versions is where the bundled store keeps old versions.
         if part in ("", ".", "..") or part.endswith(".versions"):

@@ -8,6 +8,7 @@ from pydantic import SecretStr
 
 from polly_core.errors import ObjectMissing, StorageDenied, StorageError, StorageUnavailable
 from polly_core.models.jsonvalue import Model
+from polly_core.models.wire import S3Tokens
 
 if TYPE_CHECKING:
     from botocore.config import Config
@@ -46,16 +47,18 @@ def no_diagnosis() -> str:
     return ""
 
 
-def s3_client(access: S3Access) -> "S3Client":
-    """A thread-safe client with short time-outs, for one access at a time per caller."""
+def s3_client(access: S3Access, *, tokens: S3Tokens | None = None) -> "S3Client":
+    """A thread-safe client with short time-outs; with ``tokens``, as whoever holds them."""
     import boto3
 
+    secret = access.secret_key.get_secret_value()
     client: S3Client = boto3.session.Session().client(
         "s3",
         endpoint_url=access.endpoint_url,
         region_name=access.region,
-        aws_access_key_id=access.access_key,
-        aws_secret_access_key=access.secret_key.get_secret_value(),
+        aws_access_key_id=tokens.AccessKeyId if tokens else access.access_key,
+        aws_secret_access_key=tokens.SecretAccessKey if tokens else secret,
+        aws_session_token=tokens.SessionToken if tokens else None,
         config=_config(),
     )
     return client

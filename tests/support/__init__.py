@@ -1,1 +1,1 @@
-"""What several rooms of tests use."""
+"""What several test folders share."""

@@ -1,0 +1,21 @@
+"""Fixtures for every test."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.atlas import RunningAtlas, running_atlas
+
+
+@pytest.fixture(scope="session")
+def atlas(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningAtlas]:
+    """One real server for all tests of a worker. Take ``atlas.new_atlas()`` for each test."""
+    with running_atlas(tmp_path_factory.mktemp("atlas") / "data") as server:
+        yield server
+        assert server.stop() == 0
+
+
+@pytest.fixture
+def atlas_id(atlas: RunningAtlas) -> str:
+    """A fresh, empty atlas on the shared server."""
+    return atlas.new_atlas()

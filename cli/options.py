@@ -4,7 +4,6 @@ import functools
 import hashlib
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -171,6 +170,12 @@ takes_selection = gathered("selection", _SELECTION, _selection)
 """Hands the command ``selection: Selection``."""
 takes_running = gathered("running", {**_RUN_ID, **_OPTIONS, **_DRY, **_YES}, _running)
 """Hands the command ``running: Running``."""
+takes_planning = gathered(
+    "running",
+    {**_RUN_ID, **_OPTIONS},
+    lambda given: _running({**given, "yes": False}),
+)
+"""The same where nothing is written."""
 takes_options = gathered(
     "running", {**_OPTIONS, **_YES}, lambda given: _running({**given, "run_id": None})
 )

@@ -12,6 +12,7 @@ from polly_core.errors import InvalidInput, RunMismatch, RunNotFound
 from polly_core.ledger.ledger import Ledger
 from polly_core.ledger.rows import RunRow
 from polly_core.models.catalog import AtlasId, CatalogRef
+from polly_core.models.change import Change
 from polly_core.models.run import ItemState, OperationName, RunOptions, RunSpec
 from polly_core.models.selection import Selection
 from polly_core.operations.base import Operation
@@ -163,16 +164,15 @@ def connection_for(
 
 
 def _load(request: RunRequest) -> Loaded:
-    if (request.change is None) == (request.change_uri is None):
-        raise InvalidInput(
-            "a run needs one change: either inline or by path or URI; "
-            f"found {'none' if request.change is None else 'both'}"
-        )
-    if request.change is not None:
+    if request.change is not None and request.change_uri is not None:
+        raise InvalidInput("the change is given inline and by path or URI; keep one of them")
+    if request.change_uri is not None:
+        change = parse_change(read_source(request.change_uri), request.change_uri)
+    elif request.change is not None:
         change = change_of(request.change, "the change")
     else:
-        assert request.change_uri is not None
-        change = parse_change(read_source(request.change_uri), request.change_uri)
+        # A manifest's own columns are the change.
+        change = Change()
     base = request.change_uri
     return load_resources(change, lambda name: read_source(beside(base, name)))
 

@@ -1,7 +1,6 @@
 """Reports of a run, from the ledger alone."""
 
 import itertools
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -60,7 +59,7 @@ def write_report(ledger: Ledger, run_id: RunId, path: Path, *, hook: Hook = pass
     part = path.with_name(f"{path.name}.part")
     with part.open("w", encoding="utf-8") as stream:
         for row in report_rows(ledger, run_id):
-            stream.write(json.dumps(row.model_dump(mode="json"), ensure_ascii=False) + "\n")
+            stream.write(row.model_dump_json() + "\n")
     part.replace(path)
     hook(Point.REPORTED)
     return path

@@ -31,6 +31,7 @@ from polly_core.engine.report import notable_items, summarise, write_report
 from polly_core.engine.request import RunRequest, Surroundings
 from polly_core.engine.shard import Engine, ShardRun
 from polly_core.engine.stop import StopSignal
+from polly_core.engine.verifying import Verification, verify_items
 from polly_core.errors import CatalogError, LedgerError, RunBusy, Throttled
 from polly_core.ledger.ledger import Ledger, open_ledger
 from polly_core.ledger.rows import Claim, ItemRow, RunRow, ShardNo, ShardRow
@@ -47,6 +48,7 @@ from polly_core.models.run import (
     StopReason,
     Verify,
 )
+from polly_core.operations.base import Verified
 from polly_core.planning.selection import Where
 from polly_core.transport.retry import OnRetry, Retrier
 
@@ -230,7 +232,23 @@ class Session:
             )
             self.run = self._ledger.run(self.run_id)
         write_report(self._ledger, self.run_id, self.report_path, hook=self._hook)
+        return self.summary()
+
+    def summary(self) -> RunSummary:
+        """How the run stands in the ledger."""
         return summarise(self._ledger, self.run)
+
+    def verify(self) -> Verification:
+        """Read every written dataset's history and metadata back. Changes nothing, not even the
+        ledger."""
+        reader = self._opened.connected.reader
+
+        def check(row: ItemRow) -> Verified:
+            assert row.planned is not None
+            assert row.version_after is not None
+            return self._opened.operation.verify(reader, row.planned, row.version_after, full=True)
+
+        return verify_items(self._ledger, self._pool, self.run_id, check)
 
     def notable_items(self, limit: int) -> list[ItemRow]:
         """Items that did not end well, then those not processed, then the others."""

@@ -81,6 +81,8 @@ class ShardRun:
         self._to_verify: list[Work] = []
         self._first_pending = 0.0
         self._urgent = False
+        self._running = 0
+        """Jobs handed out whose event has not come."""
 
     # -- planning ---------------------------------------------------------------------------
 
@@ -177,6 +179,7 @@ class ShardRun:
             Stage.SETTLE: jobs.settle,
             Stage.VERIFY: jobs.verify,
         }[stage]
+        self._running += 1
         self._engine.pool.submit(self._kind(work), lambda: self._events.put(step(work)))
 
     def _kind(self, work: Work) -> Kind:
@@ -199,11 +202,13 @@ class ShardRun:
         """Whatever has happened, waiting a tick for the first."""
         taken: list[Event] = []
         try:
-            taken.append(self._events.get(timeout=TICK))
+            if self._running or self._timers:
+                taken.append(self._events.get(timeout=TICK))
             while len(taken) < GROUP:
                 taken.append(self._events.get_nowait())
         except Empty:
             pass
+        self._running -= len(taken)
         return taken
 
     def _handle(self, event: Event) -> None:
@@ -394,6 +399,9 @@ class ShardRun:
         if not self._first_pending:
             return False
         waited = self._engine.clock() - self._first_pending
+        if not self._running:
+            # Nothing else will come; what waits for this commit goes on at once.
+            return True
         return self._urgent or len(self._outcomes) >= GROUP or waited >= GROUP_SECONDS
 
     def _flush(self, sent: tuple[int, ...] = ()) -> None:

@@ -107,7 +107,8 @@ class UpdateMetadata:
     def verify(
         self, reader: Reader, planned: Planned, version: VersionId, *, full: bool
     ) -> Verified:
-        history = reader.versions(planned.seen.dataset_id)
+        # Somebody may have deleted the dataset since; the promise was about its history.
+        history = reader.versions(planned.seen.dataset_id, include_deleted=True)
         later = versions_after(history, planned.seen.version_id)
         ids = [v.version_id for v in later or ()]
         if version not in ids:

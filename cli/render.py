@@ -1,0 +1,110 @@
+"""Plans and summaries as text for a person."""
+
+import json
+from collections.abc import Iterator
+
+from polly_core.engine.planned import RunPlan
+from polly_core.ledger.rows import RunRow
+from polly_core.models.jsonvalue import JsonValue
+from polly_core.models.run import RunSummary
+from polly_core.planning.summary import ChangeGroup, PlanSummary, Tally
+
+SHOWN_GROUPS = 8
+SHOWN_REASONS = 10
+LONGEST_VALUE = 60
+
+
+def plan_text(run: RunRow, plan: RunPlan) -> str:
+    """What a plan comes to: counts, fields, the largest groups of identical changes, reasons."""
+    summary = plan.summary
+    lines = [
+        f"plan of run {run.run_id}: {run.spec.operation} in {run.spec.catalog}",
+        f"  {_counts(summary)}",
+        *_fields(summary),
+        *_groups(summary),
+        *_tallies("side effects", summary.side_effects),
+        *_tallies("cannot be brought back", summary.not_recoverable),
+        *_tallies("refused, because", summary.reasons),
+        f"  plan digest {plan.digest}",
+    ]
+    return "\n".join(lines)
+
+
+def summary_text(summary: RunSummary) -> str:
+    """How a run stands, and what to do next."""
+    counts = summary.counts
+    states = ", ".join(f"{number} {state}" for state, number in counts.by_state.items() if number)
+    lines = [
+        f"run {summary.run_id} (ingestion_run_id): {_standing(summary)}",
+        f"  {summary.operation} in {summary.catalog}",
+        f"  {counts.total} items: {states or 'none'}; {counts.verified} verified",
+    ]
+    if counts.not_processed:
+        lines.append(f"  {counts.not_processed} not processed")
+    if summary.seconds:
+        lines.append(f"  executing for {summary.seconds:.1f} s")
+    lines += next_steps(summary)
+    return "\n".join(lines)
+
+
+def next_steps(summary: RunSummary) -> Iterator[str]:
+    """Commands that go on from here."""
+    if summary.counts.not_processed or summary.stop is not None:
+        yield f"  go on with: polly-bulk resume {summary.run_id}"
+    if summary.counts.not_well:
+        yield f"  what did not end well: polly-bulk report {summary.run_id} --only not-well"
+
+
+def _standing(summary: RunSummary) -> str:
+    if summary.stop is not None:
+        return f"stopped ({summary.stop}): {summary.message}"
+    return str(summary.state)
+
+
+def _counts(summary: PlanSummary) -> str:
+    counts = summary.counts
+    parts = [f"{counts.get('planned', 0)} to be written", f"{counts.get('unchanged', 0)} unchanged"]
+    parts += [f"{counts[name]} {name}" for name in ("skipped", "invalid") if counts.get(name)]
+    return f"{summary.total} items: " + ", ".join(parts)
+
+
+def _fields(summary: PlanSummary) -> Iterator[str]:
+    for field in summary.fields[:20]:
+        kinds = {"added": field.add, "replaced": field.replace, "removed": field.remove}
+        said = ", ".join(f"{kind} in {number}" for kind, number in kinds.items() if number)
+        yield f"  field {field.path}: {said}"
+
+
+def _groups(summary: PlanSummary) -> Iterator[str]:
+    for group in summary.groups[:SHOWN_GROUPS]:
+        yield f"  {group.count} x {_change(group)}   e.g. {group.example}"
+    others = sum(group.count for group in summary.groups[SHOWN_GROUPS:]) + summary.ungrouped
+    if others:
+        yield f"  … and {others} with other changes"
+
+
+def _change(group: ChangeGroup) -> str:
+    parts = [_operation(op) for op in group.patch[:3]]
+    if group.data_type is not None:
+        parts.append(f"data_type {group.data_type[0]!r} → {group.data_type[1]!r}")
+    if len(group.patch) > 3:
+        parts.append(f"{len(group.patch) - 3} more")
+    return "; ".join(parts)
+
+
+def _operation(op: dict[str, JsonValue]) -> str:
+    before = _value(op["before"]) if "before" in op else "nothing"
+    after = _value(op["value"]) if op["op"] != "remove" else "nothing"
+    return f"{op['path']} {before} → {after}"
+
+
+def _value(value: JsonValue) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"
+
+
+def _tallies(title: str, tallies: tuple[Tally, ...]) -> Iterator[str]:
+    for tally in tallies[:SHOWN_REASONS]:
+        yield f"  {title}: {tally.text} ({tally.count} items, e.g. {tally.example})"
+    if len(tallies) > SHOWN_REASONS:
+        yield f"  {title}: {len(tallies) - SHOWN_REASONS} more reasons; see the report"

@@ -1,0 +1,173 @@
+"""What commands do with a run: plan it here, and carry it out as a flow."""
+
+import json
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from cli.options import Running
+from cli.progress import shown
+from cli.render import plan_text, summary_text
+from polly_core.engine.planned import RunPlan, export_plan
+from polly_core.engine.request import RunRequest, Surroundings
+from polly_core.engine.session import Session, open_session
+from polly_core.errors import CannotProceed
+from polly_core.ledger.ledger import Ledger, open_ledger
+from polly_core.ledger.rows import RunRow
+from polly_core.models.jsonvalue import JsonObject
+from polly_core.models.run import RunSummary, StopReason
+from polly_core.settings import Settings
+
+POLL_SECONDS = 0.2
+
+
+def surroundings() -> Surroundings:
+    """From the environment.
+
+    Raises:
+        CannotProceed: there is no key.
+    """
+    settings = Settings()
+    if settings.api_key is None:
+        raise CannotProceed("no API key; set POLLY_API_KEY (and POLLY_API_URL for your server)")
+    return Surroundings(
+        api_url=settings.api_url,
+        api_key=settings.api_key,
+        s3_endpoint_url=settings.s3_endpoint_url,
+        ledger_url=settings.ledger(),
+        home=settings.home,
+        connect_timeout=settings.connect_timeout,
+        read_timeout=settings.read_timeout,
+        allowed_modules=settings.allowed_modules,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRun:
+    """A run that is planned; ``plan`` is None where it stopped before."""
+
+    run: RunRow
+    plan: RunPlan | None
+    summary: RunSummary
+
+
+def plan_here(request: RunRequest) -> PlannedRun:
+    """Select and plan behind a barrier, in this process. Nothing is written to the atlas."""
+    with open_session(request, surroundings()) as session, shown("planning") as show:
+        box: list[RunPlan | None] = []
+        failure: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                session.freeze()
+                box.append(session.plan())
+            except BaseException as error:  # noqa: BLE001 - raised again in the main thread
+                failure.append(error)
+
+        thread = threading.Thread(target=work, name="polly-plan")
+        thread.start()
+        with interruptible(session):
+            while thread.is_alive():
+                thread.join(POLL_SECONDS)
+                show(session.progress())
+        thread.join()
+        if failure:
+            raise failure[0]
+        plan = box[0]
+        stopped = plan is None or session.stopping is not None
+        summary = session.finish() if stopped else session.summary()
+        return PlannedRun(session.run, plan, summary)
+
+
+@contextmanager
+def interruptible(session: Session) -> Iterator[None]:
+    """Ctrl-C stops the run instead of the program."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        session.stop(StopReason.INTERRUPTED, "interrupted")
+
+
+def carry_out(parameters: JsonObject) -> RunSummary:
+    """Run the bulk-update flow in this process, on the local Prefect server if none is set."""
+    # Prefect reads its settings when it is imported.
+    if "PREFECT_API_URL" not in os.environ:
+        from cli.local_server import ensure_server
+
+        os.environ["PREFECT_API_URL"] = ensure_server(Settings().home)
+    from flows.bulk_update import BulkUpdate, bulk_update
+    from flows.running import run_here
+
+    update = BulkUpdate.model_validate(parameters)
+    with shown("updating") as show:
+        return run_here(bulk_update, {"update": update}, on_progress=show)
+
+
+def run_parameters(running: Running) -> JsonObject:
+    """What was given about the execution, as the flow's parameters have it."""
+    if running.options is None:
+        return {}
+    given: JsonObject = running.options.model_dump(mode="json", exclude_unset=True)
+    for key in ("budget", "tolerate"):
+        if key in given:
+            given[key] = str(getattr(running.options, key))
+    return given
+
+
+def open_ledger_here() -> Ledger:
+    """The ledger that the environment names."""
+    return open_ledger(Settings().ledger())
+
+
+def save_plan(planned: PlannedRun, path: Path) -> None:
+    """Write the plan file of a run that was just planned."""
+    with open_ledger_here() as ledger:
+        export_plan(ledger, planned.run, path)
+
+
+def tell(summary: RunSummary, output: str) -> int:
+    """Print how a run stands; the exit code that says the same."""
+    if output == "json":
+        click.echo(json.dumps(document(summary)))
+    else:
+        click.echo(summary_text(summary))
+    return summary.exit_code
+
+
+def document(summary: RunSummary) -> JsonObject:
+    """The documented JSON of a run: the summary and what it means."""
+    found: JsonObject = summary.model_dump(mode="json")
+    found["exit_code"] = summary.exit_code
+    return found
+
+
+def tell_plan(planned: PlannedRun, output: str) -> None:
+    """Print a plan: to stdout for a person; with JSON output the document comes at the end."""
+    assert planned.plan is not None
+    click.echo(plan_text(planned.run, planned.plan), err=output == "json")
+
+
+def plan_document(planned: PlannedRun) -> JsonObject:
+    """The documented JSON of a plan."""
+    assert planned.plan is not None
+    found = document(planned.summary)
+    found["plan"] = planned.plan.summary.model_dump(mode="json")
+    found["plan_digest"] = planned.plan.digest
+    return found
+
+
+def confirmed(question: str) -> bool:
+    """Ask at the terminal.
+
+    Raises:
+        click.UsageError: there is no terminal to ask at.
+    """
+    if not sys.stdin.isatty():
+        raise click.UsageError("there is no terminal to ask at; add --yes to write without asking")
+    return click.confirm(question, err=True)

@@ -34,6 +34,11 @@ class Gate:
         self._clock = clock
         self._lock = threading.Lock()
         self._until: dict[str, float] = {}
+        self._released = False
+
+    def release(self) -> None:
+        """Open for good: the run is stopping, and what waits here is to be told so."""
+        self._released = True
 
     def close(self, reason: str, seconds: float = float("inf")) -> None:
         """Hold writes for a reason, for so long or until it is opened for that reason."""
@@ -49,6 +54,8 @@ class Gate:
         """Seconds until the gate may open, and why; (0, "") when it is open."""
         now = self._clock()
         with self._lock:
+            if self._released:
+                return 0.0, ""
             for reason in [r for r, until in self._until.items() if until <= now]:
                 del self._until[reason]
             if not self._until:

@@ -285,6 +285,8 @@ class ShardRun:
         wait = outage.failed(event.wait)
         if wait is None:
             self._engine.stop.set(StopReason.CANNOT_PROCEED, event.reason)
+            if work.stage is Stage.SEND:
+                self._put_back(work)
             return
         if work.stage is not Stage.SEND and outage.successes > work.seen_successes:
             work.failures += 1
@@ -431,6 +433,7 @@ class ShardRun:
 
     def _wind_down(self) -> None:
         """Record what is in flight; what does not answer in time is unknown."""
+        self._engine.gate.release()
         self._engine.pool.wake()
         waiting = {work for work in self._sent if work.stage is Stage.SEND}
         waiting -= {work for _, _, work in self._timers}

@@ -119,6 +119,21 @@ class OutcomeUnknown(CatalogError):
     outcome_known = False
 
 
+class IncompleteCopy(PollyError):
+    """A dataset was copied, but not all of its supplementary files.
+
+    Attributes:
+        missing: name of each file that is not attached, with the reason.
+    """
+
+    def __init__(self, message: str, missing: dict[str, str] | None = None) -> None:
+        super().__init__(message, missing)
+        self.missing = missing or {}
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 class NotAuthenticated(PollyError):
     """``Polly.auth`` was never called and no session was given."""
 

@@ -5,7 +5,7 @@ Attributes that a reader does not know are ignored; times are integer Unix milli
 
 from typing import Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 CONTENT_TYPE = "application/vnd.api+json"
 API_KEY_HEADER = "x-api-key"
@@ -138,10 +138,16 @@ class IngestionNote(WireModel):
 
 
 class Meta(WireModel):
-    """``meta`` of an answer."""
+    """``meta`` of an answer. Warnings that are no text are left out (wire.md §2.2)."""
 
     warnings: tuple[str, ...] = ()
     ingestion: IngestionNote | None = None
+
+    @field_validator("warnings", mode="before")
+    @classmethod
+    def _texts(cls, value: object) -> tuple[str, ...]:
+        texts = value if isinstance(value, list | tuple) else ()
+        return tuple(text for text in texts if isinstance(text, str))
 
 
 class Document(WireModel, Generic[AttributesT]):

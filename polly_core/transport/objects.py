@@ -5,7 +5,7 @@ import os
 import re
 import threading
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 import obstore
@@ -21,9 +21,8 @@ from polly_core.errors import (
 from polly_core.models.jsonvalue import JsonObject
 from polly_core.transport.credentials import CredentialCache, Form, Grant
 from polly_core.transport.s3uri import S3Uri, parse_s3_uri
-from polly_core.transport.session import user_agent
+from polly_core.transport.session import DEFAULT_REGION, bucket_region, user_agent
 
-DEFAULT_REGION = "us-east-1"
 # Session tokens that ended or were signed by another key: the store names them so.
 STALE_CODES = frozenset(
     {"InvalidAccessKeyId", "ExpiredToken", "ExpiredTokenException", "InvalidToken"}
@@ -109,21 +108,24 @@ def _inflate(data: bytes) -> bytes:
 
 
 class MetadataObjects:
-    """Reads whole small objects. Thread-safe; one connection pool per bucket and credentials."""
+    """Reads whole small objects. Thread-safe; one connection pool per bucket and credentials.
+
+    ``fallback`` reads the keys that obstore cannot.
+    """
 
     def __init__(
         self,
         credentials: CredentialCache,
         endpoint: Endpoint,
         *,
+        fallback: Callable[[Form, str], bytes],
         connect_timeout: float = 10.0,
         read_timeout: float = 60.0,
-        pool_size: int = 64,
     ) -> None:
         self._credentials = credentials
         self._endpoint = endpoint
-        self._timeouts = (timedelta(seconds=connect_timeout), timedelta(seconds=read_timeout))
-        self._pool_size = pool_size
+        self._fallback = fallback
+        self._timeouts = (connect_timeout, read_timeout)
         self._stores: dict[tuple[Form, str], tuple[Grant, S3Store]] = {}
         self._lock = threading.Lock()
 
@@ -134,6 +136,8 @@ class MetadataObjects:
             ObjectMissing, StorageDenied, StorageUnavailable, StorageError.
         """
         uri = parse_s3_uri(location)
+        if not _plain(uri.key):
+            return self._fallback(form, location)
         grant = self._credentials.grant(form)
         try:
             return self._get(grant, uri)
@@ -160,8 +164,6 @@ class MetadataObjects:
             return obstore.get(store, uri.key, options=options).bytes().to_bytes()
         except FileNotFoundError as error:
             raise storage_error("NoSuchKey", 404, uri, grant) from error
-        except ValueError as error:
-            raise StorageError(f"the key of {uri} cannot be read: {error}") from error
         except BaseError as error:
             # The text holds the store's answer, which may repeat the access key.
             raise _refusal(str(error), uri, grant) from None
@@ -181,7 +183,9 @@ class MetadataObjects:
     def _open(self, grant: Grant, bucket: str) -> S3Store:
         connect, read = self._timeouts
         url = self._endpoint.url(grant)
-        region = self._endpoint.region(grant) or DEFAULT_REGION
+        region = self._endpoint.region(grant)
+        if region is None:
+            region = DEFAULT_REGION if url else bucket_region(bucket, connect, read)
         return S3Store(
             bucket,
             config={
@@ -194,9 +198,8 @@ class MetadataObjects:
             },
             client_options={
                 "allow_http": True,
-                "connect_timeout": connect,
-                "timeout": read,
-                "pool_max_idle_per_host": str(self._pool_size),
+                "connect_timeout": timedelta(seconds=connect),
+                "timeout": timedelta(seconds=read),
                 "user_agent": user_agent(),
             },
             retry_config={
@@ -209,6 +212,11 @@ class MetadataObjects:
                 },
             },
         )
+
+
+def _plain(key: str) -> bool:
+    """Whether obstore reads exactly this key: it knows no empty or dotted parts."""
+    return not {"", ".", ".."} & set(key.split("/"))
 
 
 class _StaleCredentialsError(Exception):

@@ -32,6 +32,7 @@ from polly_core.transport.answers import Answer, failure
 from polly_core.transport.retry import NO_RETRY, Retrier
 from polly_core.transport.service import Service
 
+DEFAULT_REGION = "us-east-1"
 _MAX_REDIRECTS = 5
 _FOLLOWED = frozenset({301, 302, 303, 307, 308})
 
@@ -43,6 +44,23 @@ def user_agent() -> str:
     except metadata.PackageNotFoundError:
         version = "0"
     return f"polly-bulk/{version}"
+
+
+def bucket_region(
+    bucket: str,
+    connect_timeout: float,
+    read_timeout: float,
+    *,
+    store_url: str = "https://s3.amazonaws.com",
+) -> str:
+    """The region of an Amazon S3 bucket, which the store tells anybody; else the default one."""
+    timeout = urllib3.Timeout(connect=connect_timeout, read=read_timeout)
+    with urllib3.connection_from_url(store_url, timeout=timeout, retries=False) as pool:
+        try:
+            answer = pool.urlopen("HEAD", f"/{bucket}", redirect=False)
+        except (HTTPError, OSError):
+            return DEFAULT_REGION
+    return answer.headers.get("x-amz-bucket-region", DEFAULT_REGION)
 
 
 def segment(text: str) -> str:
@@ -98,7 +116,6 @@ class Channel:
             headers={
                 API_KEY_HEADER: service.api_key.get_secret_value(),
                 "Content-Type": CONTENT_TYPE,
-                "Accept": CONTENT_TYPE,
                 "Accept-Encoding": "gzip",
                 "User-Agent": user_agent(),
             },

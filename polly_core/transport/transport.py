@@ -3,10 +3,13 @@
 from dataclasses import dataclass
 
 from polly_core.transport.credentials import CredentialCache
+from polly_core.transport.downloads import Downloads
 from polly_core.transport.objects import Endpoint, MetadataObjects
 from polly_core.transport.retry import Retrier
+from polly_core.transport.s3client import S3Clients
 from polly_core.transport.service import Service
 from polly_core.transport.session import Channel, ReadSession, WriteSession
+from polly_core.transport.uploads import Uploads
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +22,8 @@ class Transport:
     credentials: CredentialCache
     endpoint: Endpoint
     metadata: MetadataObjects
+    downloads: Downloads
+    uploads: Uploads
     channel: Channel
 
     def close(self) -> None:
@@ -35,6 +40,13 @@ def open_transport(
     reads = ReadSession(channel, retrier)
     credentials = CredentialCache(reads)
     endpoint = Endpoint(service.s3_endpoint_url)
+    clients = S3Clients(
+        credentials,
+        endpoint,
+        connect_timeout=service.connect_timeout,
+        read_timeout=service.read_timeout,
+    )
+    downloads = Downloads(clients)
     return Transport(
         service=service,
         reads=reads,
@@ -44,9 +56,11 @@ def open_transport(
         metadata=MetadataObjects(
             credentials,
             endpoint,
+            fallback=downloads.read,
             connect_timeout=service.connect_timeout,
             read_timeout=service.read_timeout,
-            pool_size=service.pool_size,
         ),
+        downloads=downloads,
+        uploads=Uploads(clients),
         channel=channel,
     )

@@ -1,0 +1,223 @@
+"""Uploads and copies: skipped where the content is there already, aborted where they fail."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from polly_core.errors import InvalidInput, StorageError
+from polly_core.transport.credentials import Form
+from polly_core.transport.etags import MULTIPART_FROM, part_size_for, upload_etag
+from polly_core.transport.s3client import S3Clients, in_threads, version_of
+from polly_core.transport.s3uri import S3Uri
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef, CopySourceTypeDef
+
+logger = logging.getLogger(__name__)
+
+_THREADS = 6
+# Below this a look at the store costs as much as the upload.
+_SKIP_FROM = 1024
+
+
+class _Stored(NamedTuple):
+    uri: S3Uri
+    etag: str | None
+    """None where it says nothing about the content."""
+
+
+class Uploads:
+    """Puts files and copies of objects into the store. Thread-safe.
+
+    Parts of one large file go over several connections; these threads end with the call. Memory
+    is bounded by a part for each of them.
+    """
+
+    def __init__(self, clients: S3Clients) -> None:
+        self._clients = clients
+
+    def upload(self, form: Form, source: Path, target: S3Uri) -> S3Uri:
+        """Put a file at a key; the URI names the version that holds its content.
+
+        Nothing is sent where the current version holds it already. A failed or interrupted
+        upload leaves no object, no version and no parts.
+
+        Raises:
+            StorageError: the store refuses or fails.
+            InvalidInput: the file changed while it was read.
+        """
+        size = source.stat().st_size
+        tag = upload_etag(source, size)
+        present = self._present(form, target, size, tag) if size >= _SKIP_FROM else None
+        if present is not None:
+            return present
+        if size < MULTIPART_FROM:
+            return self._put(form, source, target, tag)
+        step = part_size_for(size)
+        with self._multipart(form, target) as upload_id:
+
+            def send(number: int) -> "CompletedPartTypeDef":
+                body = _read_part(source, (number - 1) * step, step)
+                sent = self._clients.call(
+                    form,
+                    target,
+                    lambda client: client.upload_part(
+                        Bucket=target.bucket,
+                        Key=target.key,
+                        UploadId=upload_id,
+                        PartNumber=number,
+                        Body=body,
+                    ),
+                )
+                return {"PartNumber": number, "ETag": sent["ETag"]}
+
+            parts = in_threads(send, -(-size // step), threads=_THREADS)
+            try:
+                done = self._complete(form, target, upload_id, parts)
+            except StorageError:
+                # A repeated completion finds no upload where the first one succeeded unheard.
+                present = self._present(form, target, size, tag)
+                if present is None:
+                    raise
+                return present
+        if done.etag is not None and done.etag != tag:
+            raise _changed(source)
+        return done.uri
+
+    def copy(self, form: Form, source: S3Uri, target: S3Uri) -> S3Uri:
+        """Copy an object within the store; the URI names the new version.
+
+        Raises:
+            StorageError: the source is missing, or the store refuses or fails.
+        """
+        head = self._clients.call(
+            form,
+            source,
+            lambda client: client.head_object(
+                Bucket=source.bucket, Key=source.key, **version_of(source)
+            ),
+            bare_403_is_stale=True,
+        )
+        origin: CopySourceTypeDef = {"Bucket": source.bucket, "Key": source.key}
+        pinned = head.get("VersionId") or source.version_id
+        if pinned is not None:
+            origin["VersionId"] = pinned
+        size = head["ContentLength"]
+        if size < MULTIPART_FROM:
+            copied = self._clients.call(
+                form,
+                target,
+                lambda client: client.copy_object(
+                    Bucket=target.bucket, Key=target.key, CopySource=origin
+                ),
+            )
+            return S3Uri(target.bucket, target.key, copied.get("VersionId"))
+        return self._copy_parts(form, origin, target, size)
+
+    def _copy_parts(
+        self, form: Form, origin: "CopySourceTypeDef", target: S3Uri, size: int
+    ) -> S3Uri:
+        step = part_size_for(size)
+        with self._multipart(form, target) as upload_id:
+
+            def send(number: int) -> "CompletedPartTypeDef":
+                start = (number - 1) * step
+                sent = self._clients.call(
+                    form,
+                    target,
+                    lambda client: client.upload_part_copy(
+                        Bucket=target.bucket,
+                        Key=target.key,
+                        UploadId=upload_id,
+                        PartNumber=number,
+                        CopySource=origin,
+                        CopySourceRange=f"bytes={start}-{min(start + step, size) - 1}",
+                    ),
+                )
+                return {"PartNumber": number, "ETag": sent["CopyPartResult"]["ETag"]}
+
+            parts = in_threads(send, -(-size // step), threads=_THREADS)
+            return self._complete(form, target, upload_id, parts).uri
+
+    def _present(self, form: Form, target: S3Uri, size: int, tag: str) -> S3Uri | None:
+        """The current version where it holds this content; any refusal counts as absent."""
+        try:
+            head = self._clients.call(
+                form,
+                target,
+                lambda client: client.head_object(Bucket=target.bucket, Key=target.key),
+            )
+        except StorageError:
+            return None
+        same = head["ContentLength"] == size and head["ETag"].strip('"') == tag
+        if not same or head.get("ServerSideEncryption", "").startswith("aws:kms"):
+            return None
+        return S3Uri(target.bucket, target.key, head.get("VersionId"))
+
+    def _put(self, form: Form, source: Path, target: S3Uri, tag: str) -> S3Uri:
+        body = source.read_bytes()
+        sent = self._clients.call(
+            form,
+            target,
+            lambda client: client.put_object(Bucket=target.bucket, Key=target.key, Body=body),
+        )
+        encrypted = sent.get("ServerSideEncryption", "").startswith("aws:kms")
+        if not encrypted and sent["ETag"].strip('"') != tag:
+            raise _changed(source)
+        return S3Uri(target.bucket, target.key, sent.get("VersionId"))
+
+    @contextmanager
+    def _multipart(self, form: Form, target: S3Uri) -> Iterator[str]:
+        begun = self._clients.call(
+            form,
+            target,
+            lambda client: client.create_multipart_upload(Bucket=target.bucket, Key=target.key),
+        )
+        upload_id = begun["UploadId"]
+        try:
+            yield upload_id
+        except BaseException:
+            # An interruption, too, must not leave parts that are paid for and seen by nobody.
+            self._abort(form, target, upload_id)
+            raise
+
+    def _abort(self, form: Form, target: S3Uri, upload_id: str) -> None:
+        try:
+            self._clients.call(
+                form,
+                target,
+                lambda client: client.abort_multipart_upload(
+                    Bucket=target.bucket, Key=target.key, UploadId=upload_id
+                ),
+            )
+        except StorageError as error:
+            logger.warning("the failed upload of %s could not be aborted: %s", target, error)
+
+    def _complete(
+        self, form: Form, target: S3Uri, upload_id: str, parts: "list[CompletedPartTypeDef]"
+    ) -> _Stored:
+        done = self._clients.call(
+            form,
+            target,
+            lambda client: client.complete_multipart_upload(
+                Bucket=target.bucket,
+                Key=target.key,
+                UploadId=upload_id,
+                MultipartUpload={"Parts": parts},
+            ),
+        )
+        told = not done.get("ServerSideEncryption", "").startswith("aws:kms")
+        etag = done["ETag"].strip('"') if told else None
+        return _Stored(S3Uri(target.bucket, target.key, done.get("VersionId")), etag)
+
+
+def _read_part(source: Path, start: int, length: int) -> bytes:
+    with source.open("rb") as file:
+        file.seek(start)
+        return file.read(length)
+
+
+def _changed(source: Path) -> InvalidInput:
+    return InvalidInput(f"the file {source} changed while it was uploaded; upload it again")

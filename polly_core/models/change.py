@@ -18,7 +18,8 @@ A change is written as YAML or JSON. Each step is a mapping whose first key says
         value: true
         when: "metadata.number_samples < `3`"
       - join: curated.tsv
-        key: accession
+        key: project                     # the table's column
+        field: accession                 # the dataset's field
         columns: {curated_disease: disease.label}
       - call: polly_core.planning.functions:repair_encoding
         field: abstract
@@ -47,8 +48,8 @@ from pydantic import (
     model_validator,
 )
 
-from polly_core.models.fieldpath import MetadataField, ReadableField, WritableField
-from polly_core.models.jsonvalue import JsonObject, JsonValue, Model
+from polly_core.models.fieldpath import MetadataField, ReadableField, WritableField, parse_field
+from polly_core.models.jsonvalue import JsonObject, JsonValue, Model, canonical_json
 
 Missing = Literal["skip", "fail"]
 """What a step does to a dataset that lacks the field it needs."""
@@ -72,8 +73,15 @@ def _text_keys(value: object) -> object:
     return {str(key): found for key, found in value.items()}
 
 
+def _finite(value: JsonValue) -> JsonValue:
+    canonical_json(value)
+    return value
+
+
+FiniteJson = Annotated[JsonValue, AfterValidator(_finite)]
+"""JSON without NaN and infinities, which a Python caller could give."""
 FunctionName = Annotated[str, AfterValidator(_function_name)]
-Vocabulary = Annotated[dict[str, JsonValue], BeforeValidator(_text_keys)]
+Vocabulary = Annotated[dict[str, FiniteJson], BeforeValidator(_text_keys)]
 
 
 class _Step(Model):
@@ -87,7 +95,7 @@ class Set(_Step):
     """Give a field a value. Objects on the way to it are made."""
 
     field: WritableField = Field(alias="set")
-    value: JsonValue
+    value: FiniteJson
 
 
 class Unset(_Step):
@@ -106,6 +114,14 @@ class Rename(_Step):
     """What happens where both are there and differ: refuse, take the source, or keep the target
     (and drop the source)."""
     missing: Missing = "fail"
+
+    @model_validator(mode="after")
+    def _apart(self) -> "Rename":
+        old, new = parse_field(self.field).keys, parse_field(self.to).keys
+        if old[: len(new)] == new or new[: len(old)] == old:
+            # Doing it twice would do it again.
+            raise ValueError(f"one of {self.field} and {self.to} lies inside the other")
+        return self
 
 
 class Map(_Step):
@@ -128,7 +144,7 @@ class Map(_Step):
     """Elements of a list that became equal are kept once."""
     unmatched: Literal["keep", "unset", "fail", "default"] = "keep"
     """What becomes of the field where nothing matches. ``keep`` leaves the field as it is."""
-    default: JsonValue = None
+    default: FiniteJson = None
     """The value for ``unmatched: default``; null when absent."""
     missing: Missing = "fail"
 
@@ -145,7 +161,7 @@ class AppendUnique(_Step):
     """Add values to the end of a list where they are not in it. An absent list is made."""
 
     field: MetadataField = Field(alias="append_unique")
-    values: tuple[JsonValue, ...] = Field(min_length=1)
+    values: tuple[FiniteJson, ...] = Field(min_length=1)
 
 
 class Join(_Step):
@@ -157,7 +173,7 @@ class Join(_Step):
     table: str = Field(alias="join", min_length=1)
     key: str = "dataset_id"
     """The table's column that is compared; its values must differ."""
-    on: ReadableField = "@dataset_id"
+    field: ReadableField = "@dataset_id"
     """The dataset's field that is compared with it."""
     columns: dict[str, WritableField] | tuple[str, ...] | None = None
     """Column to field, or columns that are called as their field; all but the key when absent."""
@@ -179,7 +195,7 @@ class Call(_Step):
     field: WritableField | None = None
     source: ReadableField | None = Field(default=None, alias="from")
     """Where ``value`` is read; the same field when absent."""
-    arguments: dict[str, JsonValue] = Field(default_factory=dict)
+    arguments: dict[str, FiniteJson] = Field(default_factory=dict)
     missing: Missing = "fail"
 
     @model_validator(mode="after")

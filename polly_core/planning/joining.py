@@ -20,16 +20,18 @@ def join(title: str, step: Join, resources: Mapping[str, bytes]) -> Action:
     """
     rows = _index(step, resources[step.table])
     targets = _targets(title, step, rows)
-    on = parse_field(step.on)
+    on = parse_field(step.field)
 
     def act(state: State) -> State:
         key = _key(state.need(on))
         if key is None:
-            raise Refused(step.on, "a text or a whole number as key", shown(state.need(on)))
+            raise Refused(step.field, "a text or a whole number as key", shown(state.need(on)))
         row = rows.get(key)
         if row is None:
             if step.unmatched == "fail":
-                raise Refused(step.on, f"a value of column {step.key} of {step.table}", repr(key))
+                raise Refused(
+                    step.field, f"a value of column {step.key} of {step.table}", repr(key)
+                )
             return state
         for column, path in targets:
             if column in row:

@@ -146,7 +146,12 @@ class _PlainLoader(yaml.SafeLoader):
         return "tag:yaml.org,2002:str"
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        written = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        scalars = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for key in scalars:
+            # Keys of JSON are text: 9606 as well.
+            if key.tag != "tag:yaml.org,2002:merge":
+                key.tag = "tag:yaml.org,2002:str"
+        written = [key.value for key in scalars]
         if len(written) != len(set(written)):
             twice = next(key for key in written if written.count(key) > 1)
             raise yaml.constructor.ConstructorError(

@@ -73,9 +73,9 @@ class GctText:
         version = self._version()
         rows, columns, row_count, column_count = self._dimensions(version)
         names = self._cells(1 + row_count + columns, "the line of column ids")
-        column_ids = tuple(names[1 + row_count :])
+        column_ids = tuple(map(unquote, names[1 + row_count :]))
         self._check_names(column_ids, "column id", on_fault)
-        row_annotations = tuple(names[1 : 1 + row_count])
+        row_annotations = tuple(map(unquote, names[1 : 1 + row_count]))
         self._check_names(row_annotations, "row annotation", on_fault)
         block = [
             self._cells(1 + row_count + columns, f"column annotation {number} of {column_count}")
@@ -87,9 +87,9 @@ class GctText:
             version=version,
             rows=rows,
             columns=columns,
-            row_annotations=tuple(map(unquote, row_annotations)),
+            row_annotations=row_annotations,
             column_annotations=column_annotations,
-            column_ids=tuple(map(unquote, column_ids)),
+            column_ids=column_ids,
             column_cells=tuple(tuple(cells[1 + row_count :]) for cells in block),
         )
 
@@ -207,7 +207,7 @@ class GctText:
 
     def _check_names(self, names: Sequence[str], what: str, on_fault: OnFault) -> None:
         seen: set[str] = set()
-        for number, name in enumerate(map(unquote, names), start=1):
+        for number, name in enumerate(names, start=1):
             if not name:
                 on_fault(self._fault(f"expected {what} {number}, found an empty cell"))
             elif name in seen:

@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass, field
 
-from polly_core.errors import Conflict, InvalidInput, NotFound, ObjectMissing
+from polly_core.errors import BadRequest, Conflict, InvalidInput, NotFound, ObjectMissing
 from polly_core.models.catalog import (
     DatasetChange,
     DatasetId,
@@ -132,6 +132,9 @@ class MemoryAtlas:
         """A PATCH by anybody. Raises ``NotFound``."""
         life, current = self.alive(dataset_id), self.record(dataset_id)
         given = change.model_fields_set
+        nulls = sorted(n for n in given & _VERSIONED if getattr(change, n) is None)
+        if nulls:
+            raise BadRequest("Bad Request", f"{', '.join(nulls)} may not be null", status=400)
         study = change.study_id if "study_id" in given else current.study_id
         if given & _VERSIONED:
             version = self._new_version(dataset_id, life.versions[-1], change)

@@ -242,14 +242,14 @@ def _no_header(line: bytes, path: Path) -> NoReturn:
         value = read_json(line)
     except ValueError:
         value = None
-    if not isinstance(value, dict) or "polly_bulk_plan" not in value:
-        raise InvalidInput(f"{path} is no plan file; one is made by: polly-bulk plan … -o FILE")
-    _check_format(value, path)
+    _check_format(value if isinstance(value, dict) else {}, path)
     raise InvalidInput(f"{path} was changed by hand in line 1; {_AGAIN}")
 
 
 def _check_format(header: JsonObject, path: Path) -> None:
     found = header.get("polly_bulk_plan")
+    if found is None:
+        raise InvalidInput(f"{path} is no plan file; one is made by: polly-bulk plan … -o FILE")
     if found != FORMAT:
         raise InvalidInput(
             f"{path} has plan format {found}, this program reads format {FORMAT}; apply it with "

@@ -173,23 +173,29 @@ class LocalServer:
         self.prefect_home.mkdir(parents=True, exist_ok=True)
         if self.log.exists() and self.log.stat().st_size > LOG_LIMIT:
             self.log.replace(self.log.with_suffix(".log.old"))
-        command = [sys.executable, "-m", "cli.local_server_process"]
-        launched = subprocess.run(  # noqa: S603 - our own module
-            [*command, str(port), self.version, str(self._record), str(self.log)],
-            env=server_environment(os.environ, self.prefect_home, port),
-            cwd=self.prefect_home,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=self._start_deadline,
-        )
+        failure = self._launch(port)
         recorded = self._read()
-        if launched.returncode != 0 or recorded is None or recorded.port != port:
-            raise CannotProceed(
-                f"the local Prefect server could not be launched: {launched.stderr.strip()}"
-            )
+        if failure or recorded is None or recorded.port != port:
+            raise CannotProceed(f"the local Prefect server could not be launched: {failure}")
         return recorded
+
+    def _launch(self, port: int) -> str:
+        """What went wrong, if anything; the server records itself."""
+        module = [sys.executable, "-m", "cli.local_server_process"]
+        try:
+            launched = subprocess.run(  # noqa: S603 - our own module
+                [*module, str(port), self.version, str(self._record), str(self.log)],
+                env=server_environment(os.environ, self.prefect_home, port),
+                cwd=self.prefect_home,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=self._start_deadline,
+            )
+        except subprocess.TimeoutExpired as error:
+            return str(error)
+        return launched.stderr.strip() if launched.returncode else ""
 
     def _wait_until_it_answers(self, recorded: Recorded) -> None:
         deadline = self._clock() + self._start_deadline

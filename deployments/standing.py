@@ -2,15 +2,15 @@
 
 from datetime import timedelta
 
-from prefect.automations import (
-    Automation,
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import StateType
+from prefect.events import (
+    AutomationCore,
     ChangeFlowRunState,
     EventTrigger,
     Posture,
     ResourceSpecification,
 )
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import StateType
 
 from flows.limits import DEFAULT_SLOTS, POLLY_API, ensure_limit
 
@@ -35,12 +35,12 @@ def set_up(*, slots: int = DEFAULT_SLOTS, heartbeat_seconds: int = HEARTBEAT_SEC
             client.create_automation(dead_runs(heartbeat_seconds))
 
 
-def dead_runs(heartbeat_seconds: int) -> Automation:
+def dead_runs(heartbeat_seconds: int) -> AutomationCore:
     """Marks a flow run as crashed when its process has not been heard of for a while.
 
     Without it, a run whose worker died with it stays RUNNING for ever.
     """
-    return Automation(
+    return AutomationCore(
         name=DEAD_RUNS,
         description="A flow run whose process is no longer heard of is marked as Crashed. "
         "Take it up with 'prefect flow-run retry' or 'polly-bulk resume'.",

@@ -9,17 +9,14 @@ from pathlib import Path
 from uuid import UUID
 
 import httpx
-from prefect.artifacts import (
-    Artifact,
-    create_progress_artifact,
-    update_progress_artifact,
-)
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from flows import artifacts
 from polly_core.engine.meter import Progress
 from polly_core.ledger.rows import ItemRow
+from polly_core.models.jsonvalue import JsonValue
 from polly_core.models.run import RunSummary
 
 PROGRESS_SECONDS = 3.0
@@ -41,7 +38,7 @@ class Teller:
         self._flow_run_id = UUID(flow_run_id)
         self._clock = clock
         self._sleep = sleep
-        self._untold: dict[str, Callable[[], None]] = {}
+        self._untold: dict[str, Callable[[], object]] = {}
         self._progress_id: UUID | None = None
         self._told_at = float("-inf")
 
@@ -58,14 +55,14 @@ class Teller:
 
     def summary(self, summary: RunSummary, items: Sequence[ItemRow], report: Path) -> None:
         """Store the report, the summary as JSON, the items worth seeing, and where the rest is."""
-        texts = {
+        contents: dict[str, tuple[str, JsonValue]] = {
             artifacts.REPORT: ("markdown", artifacts.report_markdown(summary)),
-            artifacts.SUMMARY: ("json", summary.model_dump_json()),
+            artifacts.SUMMARY: ("json", summary.model_dump(mode="json")),
             artifacts.ITEMS: ("table", json.dumps(artifacts.item_table(items))),
             artifacts.FILES: ("markdown", artifacts.files_markdown(summary, report)),
         }
-        for key, (kind, data) in texts.items():
-            self._tell(key, partial(_store, key, kind, data))
+        for key, (kind, data) in contents.items():
+            self._tell(key, partial(self._store, key, kind, data))
 
     def reconcile(self) -> bool:
         """Tell what could not be told, waiting a while for the server. False: some is untold."""
@@ -78,7 +75,7 @@ class Teller:
             log.warning("Prefect was not told: %s", ", ".join(sorted(self._untold)))
         return not self._untold
 
-    def _tell(self, what: str, action: Callable[[], None]) -> None:
+    def _tell(self, what: str, action: Callable[[], object]) -> None:
         try:
             # Prefect's client would try for a minute and hold up everything behind it.
             with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
@@ -99,12 +96,20 @@ class Teller:
     def _show_progress(self, progress: Progress) -> None:
         done, text = artifacts.percent_done(progress), artifacts.progress_text(progress)
         if self._progress_id is None:
-            found = create_progress_artifact(done, key=artifacts.PROGRESS, description=text)
-            assert isinstance(found, UUID)
-            self._progress_id = found
+            self._progress_id = self._store(artifacts.PROGRESS, "progress", done, text)
         else:
-            update_progress_artifact(self._progress_id, done, description=text)
+            with get_client(sync_client=True) as client:
+                client.update_artifact(
+                    self._progress_id, ArtifactUpdate(data=done, description=text)
+                )
 
-
-def _store(key: str, kind: str, data: str) -> None:
-    Artifact(key=key, type=kind, data=data).create()
+    def _store(self, key: str, kind: str, data: JsonValue, description: str = "") -> UUID:
+        artifact = ArtifactCreate(
+            key=key,
+            type=kind,
+            data=data,
+            description=description or None,
+            flow_run_id=self._flow_run_id,
+        )
+        with get_client(sync_client=True) as client:
+            return client.create_artifact(artifact).id

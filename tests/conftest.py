@@ -1,10 +1,14 @@
 """Fixtures for every test."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.atlas import RunningAtlas, running_atlas
+
+if TYPE_CHECKING:
+    from tests.support.prefect import PrefectServer
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +23,13 @@ def atlas(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningAtlas]:
 def atlas_id(atlas: RunningAtlas) -> str:
     """A fresh, empty atlas on the shared server."""
     return atlas.new_atlas()
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[PrefectServer]":
+    """One real local Prefect server for all tests of a worker."""
+    # Prefect takes seconds to import; most tests do not need it.
+    from tests.support.prefect import running_prefect
+
+    with running_prefect(tmp_path_factory.mktemp("prefect")) as server:
+        yield server

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, insert, select, text
 
 from polly_core.errors import LedgerError
 from polly_core.ledger import schema, transitions
@@ -15,7 +15,18 @@ from polly_core.models.run import ENDED_WELL, ItemState
 
 VERIFIABLE = ENDED_WELL | {ItemState.CONFLICT}
 _ITEM = schema.items.c
-_TALLY = schema.tallies.c
+_TOUCHED = select(
+    _ITEM.seq, _ITEM.dataset_id, _ITEM.state, _ITEM.version_after, _ITEM.verified_at
+).where(
+    _ITEM.run_id == bindparam("of_run"),
+    _ITEM.seq.in_(bindparam("of_seqs", expanding=True)),
+    _ITEM.shard == bindparam("of_shard"),
+)
+_ADD = text(
+    f"{insert(schema.tallies)} ON CONFLICT (run_id, shard, state) DO UPDATE SET "
+    "items = tallies.items + excluded.items, verified = tallies.verified + excluded.verified"
+)
+"""As text: SQLAlchemy compiles an upsert of its own anew each time, at the cost of a commit."""
 
 
 @dataclass
@@ -99,21 +110,13 @@ def add_to_tallies(
     ]
     if not deltas:
         return
-    insert = tx.insert(schema.tallies)
-    summed = {
-        "items": _TALLY["items"] + insert.excluded["items"],
-        "verified": _TALLY.verified + insert.excluded.verified,
-    }
-    key = [_TALLY.run_id, _TALLY.shard, _TALLY.state]
-    tx.execute(insert.on_conflict_do_update(index_elements=key, set_=summed), deltas)
+    tx.execute(_ADD, deltas)
 
 
 def _read(tx: Transaction, claim: Claim, seqs: list[int]) -> dict[int, Known]:
     if not seqs:
         return {}
-    statement = select(
-        _ITEM.seq, _ITEM.dataset_id, _ITEM.state, _ITEM.version_after, _ITEM.verified_at
-    ).where(_ITEM.run_id == claim.run_id, _ITEM.seq.in_(seqs), _ITEM.shard == claim.shard)
+    key = {"of_run": claim.run_id, "of_shard": claim.shard, "of_seqs": seqs}
     return {
         row.seq: Known(
             seq=row.seq,
@@ -122,5 +125,5 @@ def _read(tx: Transaction, claim: Claim, seqs: list[int]) -> dict[int, Known]:
             version_after=row.version_after,
             verified=row.verified_at is not None,
         )
-        for row in tx.execute(statement)
+        for row in tx.execute(_TOUCHED, key)
     }

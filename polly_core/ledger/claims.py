@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import Row, bindparam, func, select, update
 
 from polly_core.errors import LedgerError, OwnershipLost, RunBusy
 from polly_core.ledger import executions, runs, schema
@@ -16,6 +16,10 @@ from polly_core.models.run import ExecutionId
 
 _SHARD = schema.shards.c
 _TALLY = schema.tallies.c
+_ONE = select(schema.shards).where(
+    _SHARD.run_id == bindparam("of_run"), _SHARD.shard == bindparam("of_shard")
+)
+_ONE_LOCKED = _ONE.with_for_update(key_share=True)
 
 
 def shards(tx: Transaction, run_id: RunId, *, open_only: bool) -> list[ShardRow]:
@@ -62,14 +66,14 @@ def finish(tx: Transaction, claim: Claim) -> bool:
     return done
 
 
-def must_own(tx: Transaction, claim: Claim) -> None:
-    """Keep the shard from being taken over until this transaction ends.
+def must_own(tx: Transaction, claim: Claim) -> int:
+    """Keep the shard from being taken over until this transaction ends; the time.
 
     Raises:
         OwnershipLost: it was taken over already, or the execution does not live.
     """
     _must_match(_row(tx, claim.run_id, claim.shard, lock=True), claim)
-    executions.must_live(tx, claim.execution_id, run_id=claim.run_id)
+    return executions.must_live(tx, claim.execution_id, run_id=claim.run_id)
 
 
 def must_be_free(tx: Transaction, run_id: RunId, shard: ShardNo, owner: ExecutionId) -> None:
@@ -86,10 +90,8 @@ def must_be_free(tx: Transaction, run_id: RunId, shard: ShardNo, owner: Executio
 
 
 def _row(tx: Transaction, run_id: RunId, shard: ShardNo, *, lock: bool = False) -> Row[Any]:
-    statement = select(schema.shards).where(_SHARD.run_id == run_id, _SHARD.shard == shard)
-    if lock:
-        statement = statement.with_for_update(key_share=True)
-    row = tx.execute(statement).one_or_none()
+    key = {"of_run": run_id, "of_shard": shard}
+    row = tx.execute(_ONE_LOCKED if lock else _ONE, key).one_or_none()
     if row is None:
         runs.ensure_exists(tx, run_id)
         raise LedgerError(f"run {run_id} has no shard {shard}")

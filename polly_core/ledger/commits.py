@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import Update, bindparam, delete, func, insert, select, update
 
 from polly_core.errors import LedgerError
 from polly_core.ledger import claims, leases, schema, transitions
@@ -50,14 +50,24 @@ _RECORD = (
         outcome_at=bindparam("at"),
     )
 )
+_THESE = (
+    _ITEM.run_id == bindparam("of_run"),
+    _ITEM.seq.in_(bindparam("of_seqs", expanding=True)),
+)
+_SEND = (
+    update(schema.items)
+    .where(*_THESE)
+    .values(state=ItemState.SENT.value, attempt=_ITEM.attempt + 1, sent_at=bindparam("at"))
+)
+_VERIFY = update(schema.items).where(*_THESE).values(verified_at=bindparam("at"))
+_INSERT_PLANS = insert(schema.plans)
 
 
 def record_plans(tx: Transaction, claim: Claim, rows: Sequence[PlanRow]) -> None:
     """Commit what was decided for items."""
-    claims.must_own(tx, claim)
+    now = claims.must_own(tx, claim)
     if not rows:
         return
-    now = tx.now()
     changes = Changes(tx, claim, (row.seq for row in rows))
     had_plans = [row.seq for row in rows if changes.of(row.seq).state is not ItemState.SELECTED]
     decided, planned = [], []
@@ -83,14 +93,13 @@ def record_plans(tx: Transaction, claim: Claim, rows: Sequence[PlanRow]) -> None
         mine = _PLAN.run_id == claim.run_id
         tx.execute(delete(schema.plans).where(mine, _PLAN.seq.in_(had_plans)))
     if planned:
-        tx.execute(insert(schema.plans), planned)
+        tx.execute(_INSERT_PLANS, planned)
     changes.write_tallies(tx)
 
 
 def commit(tx: Transaction, claim: Claim, batch: Batch) -> None:
     """Commit outcomes, then sent, verified and freed."""
-    claims.must_own(tx, claim)
-    now = tx.now()
+    now = claims.must_own(tx, claim)
     touched = [*(outcome.seq for outcome in batch.outcomes), *batch.sent, *batch.verified]
     changes = Changes(tx, claim, touched)
     _record_outcomes(tx, claim, changes, batch.outcomes, now)
@@ -188,24 +197,22 @@ def _record_sent(
         if known.state is not ItemState.SENT:
             changes.move(known, ItemState.SENT)
             sent.append(known)
-    _set(tx, claim, sent, state=ItemState.SENT.value, attempt=_ITEM.attempt + 1, sent_at=now)
+    _stamp(tx, claim, _SEND, sent, now)
 
 
 def _record_verified(
     tx: Transaction, claim: Claim, changes: Changes, seqs: Iterable[int], now: int
 ) -> None:
     verified = [known for known in map(changes.of, seqs) if changes.verify(known)]
-    _set(tx, claim, verified, verified_at=now)
+    _stamp(tx, claim, _VERIFY, verified, now)
 
 
-def _set(tx: Transaction, claim: Claim, items: Sequence[Known], **values: object) -> None:
+def _stamp(
+    tx: Transaction, claim: Claim, statement: Update, items: Sequence[Known], now: int
+) -> None:
     if items:
         seqs = [known.seq for known in items]
-        tx.execute(
-            update(schema.items)
-            .where(_ITEM.run_id == claim.run_id, _ITEM.seq.in_(seqs))
-            .values(**values)
-        )
+        tx.execute(statement, {"of_run": claim.run_id, "of_seqs": seqs, "at": now})
 
 
 def _decided(decision: Decision) -> tuple[ItemState, VersionId | None, tuple[str, ...]]:

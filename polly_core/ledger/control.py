@@ -1,6 +1,6 @@
 """A run's totals, and what an operator wants of it."""
 
-from sqlalchemy import func, select, update
+from sqlalchemy import bindparam, func, select, update
 
 from polly_core.errors import RunNotFound
 from polly_core.ledger import schema
@@ -11,11 +11,17 @@ from polly_core.models.run import Counts, ItemState
 
 _CONTROL = schema.control.c
 _TALLY = schema.tallies.c
+_OF_RUN = select(schema.control).where(_CONTROL.run_id == bindparam("of_run"))
+_TOTALS = (
+    select(_TALLY.state, func.sum(_TALLY["items"]), func.sum(_TALLY.verified))
+    .where(_TALLY.run_id == bindparam("of_run"))
+    .group_by(_TALLY.state)
+)
 
 
 def get(tx: Transaction, run_id: RunId) -> Control:
     """What an operator wants of the run."""
-    row = tx.execute(select(schema.control).where(_CONTROL.run_id == run_id)).one_or_none()
+    row = tx.execute(_OF_RUN, {"of_run": run_id}).one_or_none()
     if row is None:
         raise RunNotFound(f"no run {run_id!r} in this ledger; 'polly-bulk runs' lists those it has")
     return Control(wanted=Wanted(row.wanted), concurrency=row.concurrency)
@@ -33,12 +39,7 @@ def put(tx: Transaction, run_id: RunId, wanted: Control) -> None:
 
 def counts(tx: Transaction, run_id: RunId) -> Counts:
     """The run's items by state, from the tallies: O(shards), not O(items)."""
-    statement = (
-        select(_TALLY.state, func.sum(_TALLY["items"]), func.sum(_TALLY.verified))
-        .where(_TALLY.run_id == run_id)
-        .group_by(_TALLY.state)
-    )
-    rows = tx.execute(statement).all()
+    rows = tx.execute(_TOTALS, {"of_run": run_id}).all()
     return Counts(
         by_state={ItemState(state): int(items) for state, items, _ in rows if items},
         verified=sum(int(verified) for _, _, verified in rows),

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import URL, Connection, CursorResult, Engine, Executable, Table, make_url, text
+from sqlalchemy import URL, Connection, CursorResult, Engine, Executable, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from polly_core.errors import InvalidInput, LedgerError, LedgerUnavailable
-from polly_core.ledger.dialect import Dialect, Upsert
+from polly_core.ledger.dialect import Dialect
 from polly_core.ledger.postgresql import PostgresqlDialect
 from polly_core.ledger.sqlite import WRITES, SqliteDialect
 
@@ -36,16 +36,12 @@ class Transaction:
         """Execute a statement: once, or once for each of a sequence of parameters."""
         return self.connection.execute(statement, parameters)
 
-    def insert(self, table: Table) -> Upsert:
-        """An insert that can say what happens to rows that are there."""
-        return self._dialect.insert(table)
-
     def now(self) -> int:
         """The database's time in Unix milliseconds: the one clock of all who share the ledger.
 
         Ask after the rows that matter are locked; waiting for a lock takes time.
         """
-        return int(self.connection.execute(text(f"SELECT {self._dialect.clock}")).scalar_one())
+        return int(self.connection.execute(self._dialect.clock).scalar_one())
 
     def before_migrating(self) -> None:
         """Wait until no other process creates or migrates this ledger."""

@@ -2,18 +2,15 @@
 
 from typing import Protocol
 
-from sqlalchemy import Connection, Engine, Table
-from sqlalchemy.dialects import postgresql, sqlite
-
-Upsert = sqlite.Insert | postgresql.Insert
+from sqlalchemy import Connection, Engine, TextClause
 
 
 class Dialect(Protocol):
     """One kind of database."""
 
     @property
-    def clock(self) -> str:
-        """SQL for the database's time in Unix milliseconds."""
+    def clock(self) -> TextClause:
+        """Selects the database's time in Unix milliseconds."""
         ...
 
     @property
@@ -23,10 +20,6 @@ class Dialect(Protocol):
 
     def engine(self) -> Engine:
         """Connections that see only what was committed, and commit durably."""
-        ...
-
-    def insert(self, table: Table) -> Upsert:
-        """An insert that can say what happens to rows that are there."""
         ...
 
     def before_migrating(self, connection: Connection) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy import Row, bindparam, delete, insert, select, update
 
 from polly_core.errors import LedgerError, OwnershipLost
 from polly_core.ledger import runs, schema
@@ -13,6 +13,10 @@ from polly_core.models.catalog import RunId
 from polly_core.models.run import ExecutionId
 
 _EXECUTION = schema.executions.c
+_OF_RUN = select(schema.executions).where(
+    _EXECUTION.execution_id == bindparam("of_execution"),
+    _EXECUTION.run_id == bindparam("of_run"),
+)
 
 
 def begin(
@@ -99,15 +103,14 @@ def lives(row: Row[Any], now: int) -> bool:
     return row.ended_at is None and row.expires_at > now
 
 
-def must_live(tx: Transaction, execution_id: ExecutionId, *, run_id: RunId) -> None:
-    """Raises ``OwnershipLost`` unless the execution is one of the run and lives."""
-    statement = select(schema.executions).where(
-        _EXECUTION.execution_id == execution_id, _EXECUTION.run_id == run_id
-    )
-    row = tx.execute(statement).one_or_none()
+def must_live(tx: Transaction, execution_id: ExecutionId, *, run_id: RunId) -> int:
+    """The time. Raises ``OwnershipLost`` unless the execution is one of the run and lives."""
+    key = {"of_execution": execution_id, "of_run": run_id}
+    row = tx.execute(_OF_RUN, key).one_or_none()
     now = tx.now()
     if row is None or not lives(row, now):
         raise OwnershipLost(_why_lost(execution_id, row, now))
+    return now
 
 
 def _why_lost(execution_id: ExecutionId, row: Row[Any] | None, now: int) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Row, delete, select, update
+from sqlalchemy import BindParameter, Row, bindparam, delete, select, update
 
 from polly_core.ledger import claims, schema
 from polly_core.ledger.database import Transaction
@@ -17,6 +17,22 @@ from polly_core.models.catalog import DatasetId, RunId
 _LEASE = schema.leases.c
 _EXECUTION = schema.executions.c
 _ITEM = schema.items.c
+_RUN = schema.runs.c
+_TAKE = schema.insert_if_absent(schema.leases)
+_THESE: BindParameter[str] = bindparam("these", expanding=True)
+_STILL_OPEN = select(_ITEM.dataset_id).where(
+    _ITEM.run_id == bindparam("of_run"),
+    _ITEM.dataset_id.in_(_THESE),
+    _ITEM.file_name != "",
+    _ITEM.state.in_([state.value for state in OPEN]),
+)
+_CATALOG_KEY = select(_RUN.catalog_key).where(_RUN.run_id == bindparam("of_run"))
+_FREE = delete(schema.leases).where(
+    _LEASE.catalog_key == _CATALOG_KEY.scalar_subquery(),
+    _LEASE.dataset_id.in_(_THESE),
+    _LEASE.run_id == bindparam("of_run"),
+    _LEASE.dataset_id.not_in(_STILL_OPEN),
+)
 
 
 def take(tx: Transaction, claim: Claim, dataset_ids: Sequence[DatasetId]) -> Holders:
@@ -29,7 +45,7 @@ def take(tx: Transaction, claim: Claim, dataset_ids: Sequence[DatasetId]) -> Hol
     catalog = _catalog_key(tx, claim.run_id)
     mine = {"run_id": claim.run_id, "execution_id": claim.execution_id}
     tx.execute(
-        tx.insert(schema.leases).on_conflict_do_nothing(),
+        _TAKE,
         [{"catalog_key": catalog, "dataset_id": dataset_id, **mine} for dataset_id in wanted],
     )
     rows = _locked(tx, catalog, wanted)
@@ -55,25 +71,11 @@ def release(tx: Transaction, run_id: RunId, dataset_ids: Iterable[DatasetId]) ->
     freed = sorted(set(dataset_ids))
     if not freed:
         return
-    still_open = select(_ITEM.dataset_id).where(
-        _ITEM.run_id == run_id,
-        _ITEM.dataset_id.in_(freed),
-        _ITEM.file_name != "",
-        _ITEM.state.in_([state.value for state in OPEN]),
-    )
-    tx.execute(
-        delete(schema.leases).where(
-            _LEASE.catalog_key == _catalog_key(tx, run_id),
-            _LEASE.dataset_id.in_(freed),
-            _LEASE.run_id == run_id,
-            _LEASE.dataset_id.not_in(still_open),
-        )
-    )
+    tx.execute(_FREE, {"of_run": run_id, "these": freed})
 
 
 def _catalog_key(tx: Transaction, run_id: RunId) -> str:
-    run = schema.runs.c
-    return str(tx.execute(select(run.catalog_key).where(run.run_id == run_id)).scalar_one())
+    return str(tx.execute(_CATALOG_KEY, {"of_run": run_id}).scalar_one())
 
 
 def _locked(tx: Transaction, catalog: str, dataset_ids: Sequence[DatasetId]) -> Sequence[Row[Any]]:
@@ -101,15 +103,14 @@ def _unsettled(
     tx: Transaction, catalog: str, run_id: RunId, dataset_ids: Sequence[DatasetId]
 ) -> dict[DatasetId, Unsettled]:
     """Writes of other runs to these datasets that were sent and whose outcome nobody knows."""
-    run = schema.runs.c
     statement = (
         select(_ITEM.dataset_id, _ITEM.run_id, _ITEM.seq, _ITEM.sent_at)
-        .join(schema.runs, run.run_id == _ITEM.run_id)
+        .join(schema.runs, _RUN.run_id == _ITEM.run_id)
         .where(
             _ITEM.dataset_id.in_(dataset_ids),
             IN_DOUBT,
-            run.run_id != run_id,
-            run.catalog_key == catalog,
+            _RUN.run_id != run_id,
+            _RUN.catalog_key == catalog,
         )
         .order_by(_ITEM.sent_at)
     )

@@ -1,8 +1,7 @@
 """A ledger in PostgreSQL: shared by the processes of several machines."""
 
 import psycopg
-from sqlalchemy import URL, Connection, Engine, Table, create_engine, text
-from sqlalchemy.dialects import postgresql
+from sqlalchemy import URL, Connection, Engine, create_engine, text
 
 _MIGRATING = 0x706F6C6C79
 """Key of the advisory lock under which a schema is created or migrated."""
@@ -13,7 +12,7 @@ _READ_ONLY = "25006"
 class PostgresqlDialect:
     """PostgreSQL 13 or newer through psycopg 3."""
 
-    clock = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
+    clock = text("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)")
     reaches_other_hosts = True
 
     def __init__(self, url: URL, *, wait_seconds: float) -> None:
@@ -49,9 +48,6 @@ class PostgresqlDialect:
         """Options in the URL, as ``?options=-csearch_path=ledger``."""
         given = self._url.query.get("options", ())
         return (given,) if isinstance(given, str) else given
-
-    def insert(self, table: Table) -> postgresql.Insert:
-        return postgresql.insert(table)
 
     def before_migrating(self, connection: Connection) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATING})

@@ -9,7 +9,7 @@ from sqlalchemy import Row, func, select, update
 from polly_core.errors import InvalidInput, LedgerError, RunMismatch, RunNotFound
 from polly_core.ledger import schema
 from polly_core.ledger.database import Transaction
-from polly_core.ledger.rows import RunRow
+from polly_core.ledger.rows import RunRow, Wanted
 from polly_core.ledger.texts import (
     catalog_key,
     from_text,
@@ -27,6 +27,8 @@ from polly_core.models.run import RunOptions, RunSpec, RunState, StopReason
 SHORTEST_PREFIX = 8
 _BEFORE_FROZEN = frozenset({RunState.SELECTING, RunState.STOPPED})
 _RUN = schema.runs.c
+_REGISTER = schema.insert_if_absent(schema.runs)
+_REGISTER_CONTROL = schema.insert_if_absent(schema.control)
 
 
 def create(
@@ -41,7 +43,7 @@ def create(
     if not run_id:
         raise InvalidInput("a run needs an id; give a UUID or leave it to be made")
     tx.execute(
-        tx.insert(schema.runs).on_conflict_do_nothing(),
+        _REGISTER,
         {
             "run_id": run_id,
             "catalog_key": catalog_key(spec.catalog),
@@ -49,15 +51,18 @@ def create(
             "spec_digest": spec.digest(),
             "options": to_text(options),
             "state": RunState.SELECTING.value,
+            "stop": None,
             "message": "",
+            "plan_digest": None,
+            "total": None,
             "created_at": tx.now(),
+            "finished_at": None,
             "seconds": 0.0,
             "flow_run_ids": "[]",
         },
     )
-    tx.execute(
-        tx.insert(schema.control).on_conflict_do_nothing(), {"run_id": run_id, "wanted": "run"}
-    )
+    control = {"run_id": run_id, "wanted": Wanted.RUN.value, "concurrency": None}
+    tx.execute(_REGISTER_CONTROL, control)
     found = get(tx, run_id)
     if found.spec_digest != spec.digest():
         raise RunMismatch(_mismatch(found, spec))

@@ -17,11 +17,24 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    TextClause,
     UniqueConstraint,
     bindparam,
+    insert,
+    text,
 )
 
 metadata = MetaData()
+
+
+def insert_if_absent(table: Table) -> TextClause:
+    """Inserts a row unless one with its key is there; every column must be given.
+
+    As text, which both databases read: SQLAlchemy has this per dialect only, and compiles it anew
+    each time.
+    """
+    return text(f"{insert(table)} ON CONFLICT DO NOTHING")
+
 
 schema_versions = Table(
     "ledger_schema",

@@ -3,8 +3,7 @@
 import sqlite3
 from pathlib import Path
 
-from sqlalchemy import URL, Connection, Engine, Table, create_engine, event
-from sqlalchemy.dialects import sqlite
+from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -28,7 +27,7 @@ _PASSING = (
 class SqliteDialect:
     """SQLite 3.24 or newer, in a file."""
 
-    clock = "CAST(ROUND((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER)"
+    clock = text("SELECT CAST(ROUND((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER)")
     reaches_other_hosts = False
 
     def __init__(self, url: URL, *, wait_seconds: float) -> None:
@@ -53,9 +52,6 @@ class SqliteDialect:
         event.listen(engine, "connect", _prepare)
         event.listen(engine, "begin", _begin)
         return engine
-
-    def insert(self, table: Table) -> sqlite.Insert:
-        return sqlite.insert(table)
 
     def before_migrating(self, connection: Connection) -> None:
         """A transaction that writes is alone from its first statement."""

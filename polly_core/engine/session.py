@@ -1,15 +1,12 @@
 """One run in one process: what flows and commands call."""
 
 import logging
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
-from polly_core.engine.events import Stage, Work
+from polly_core.engine.execution import Execution
 from polly_core.engine.freeze import Freezer
-from polly_core.engine.heartbeat import Heartbeat
 from polly_core.engine.item import Jobs
 from polly_core.engine.limiter import Limiter
 from polly_core.engine.meter import Meter, Progress
@@ -25,22 +22,19 @@ from polly_core.engine.outage import Outage
 from polly_core.engine.planned import RunPlan, adopt_items, adopt_plans, plan_of
 from polly_core.engine.points import Hook, Point, pass_by
 from polly_core.engine.pool import Gate, Pool
-from polly_core.engine.process import is_gone, this_process
 from polly_core.engine.recorder import Recorder
 from polly_core.engine.report import notable_items, summarise, write_report
 from polly_core.engine.request import RunRequest, Surroundings
-from polly_core.engine.shard import Engine, ShardRun
+from polly_core.engine.runner import Runner
+from polly_core.engine.shard import Engine
 from polly_core.engine.stop import StopSignal
 from polly_core.engine.verifying import Verification, verify_items
-from polly_core.errors import CatalogError, LedgerError, RunBusy, Throttled
+from polly_core.errors import CatalogError, LedgerError, Throttled
 from polly_core.ledger.ledger import Ledger, open_ledger
-from polly_core.ledger.rows import Claim, ItemRow, RunRow, ShardNo, ShardRow
-from polly_core.models.catalog import CatalogRef, DatasetId, DatasetRecord, RunId
+from polly_core.ledger.rows import ItemRow, RunRow, ShardNo
+from polly_core.models.catalog import CatalogRef, RunId
 from polly_core.models.run import (
     Counts,
-    ExecutionId,
-    ItemState,
-    OnLease,
     OperationName,
     RunOptions,
     RunState,
@@ -53,10 +47,6 @@ from polly_core.planning.selection import Where
 from polly_core.transport.retry import OnRetry, Retrier
 
 log = logging.getLogger(__name__)
-
-POLL_SECONDS = 0.5
-# Beyond the request's time-outs: clocks, scheduling, a renewal that is just under way.
-LEASE_MARGIN = 30.0
 
 
 class Session:
@@ -87,12 +77,12 @@ class Session:
             ledger, self.run.run_id, self.run.options, gate=self._gate, stop=self._stop
         )
         self._recorder.counts = ledger.counts(self.run.run_id)
-        timeouts = surroundings.connect_timeout + surroundings.read_timeout
-        self._request_seconds = timeouts
-        self._lease_seconds = 2 * timeouts + 2 * LEASE_MARGIN
-        self._execution_id = self._begin()
-        self._heartbeat = Heartbeat(ledger, self._execution_id, self._lease_seconds, self._stop)
-        self._heartbeat.start()
+        self._execution = Execution(
+            ledger,
+            self.run.run_id,
+            request_seconds=surroundings.connect_timeout + surroundings.read_timeout,
+            stop=self._stop,
+        )
         self._engine = self._make_engine(opened)
 
     @property
@@ -157,12 +147,10 @@ class Session:
         if self.run.plan_digest is not None:
             return plan_of(self._ledger, self.run)
         if self._opened.plan is not None:
-            adopt_plans(self._ledger, self.run, self._opened.plan, self._execution_id)
+            adopt_plans(self._ledger, self.run, self._opened.plan, self._execution.execution_id)
+        runner = self._runner()
         for shard in self._ledger.shards(self.run_id, open_only=True):
-            claim = self._claim(shard.shard)
-            if claim is not None and not self._stop.is_set():
-                rows = self._rows(shard.shard, {ItemState.SELECTED})
-                ShardRun(self._engine, claim).plan(self._works(shard, rows))
+            runner.plan(shard)
         if self._stop.is_set():
             return None
         found = plan_of(self._ledger, self.run)
@@ -187,9 +175,7 @@ class Session:
         if self._stop.is_set():
             return self._recorder.counts
         try:
-            claim = self._claim(ShardNo(number))
-            if claim is not None and self._execute(claim):
-                self._recorder.call(lambda: self._ledger.finish_shard(claim))
+            self._runner().apply(ShardNo(number))
         except LedgerError as error:
             self._stop.set(StopReason.CANNOT_PROCEED, str(error))
             log.error("shard %s: %s", number, error)  # noqa: TRY400 - expected, told in words
@@ -221,7 +207,7 @@ class Session:
     def finish(self) -> RunSummary:
         """Say in the ledger how the run stands, and write the report."""
         if not self.finished:
-            self._recorder.call(lambda: self._ledger.end_execution(self._execution_id))
+            self._recorder.call(self._execution.close)
             done = not self._ledger.shards(self.run_id, open_only=True)
             state = RunState.FINISHED if done and self.run.total is not None else RunState.STOPPED
             self._ledger.set_state(
@@ -262,110 +248,13 @@ class Session:
     def close(self) -> None:
         """Give up leases, threads and connections. What is open stays resumable."""
         self._stop.set(StopReason.INTERRUPTED, "the session was closed")
-        self._heartbeat.close()
         self._pool.close()
-        self._ledger.end_execution(self._execution_id)
-
-    # -- shards -----------------------------------------------------------------------------
-
-    def _claim(self, number: ShardNo) -> Claim | None:
-        """Own the shard, waiting while another living execution does; None when stopping."""
-        while not self._stop.is_set():
-            try:
-                return self._recorder.call(
-                    lambda: self._ledger.claim_shard(self.run_id, number, self._execution_id)
-                )
-            except RunBusy as error:
-                log.info("shard %s: %s; waiting", number, error)
-                self._bury_the_dead()
-                self._stop.wait(POLL_SECONDS)
-        return None
-
-    def _execute(self, claim: Claim) -> bool:
-        shard = next(s for s in self._ledger.shards(self.run_id) if s.shard == claim.shard)
-        rows = self._rows(claim.shard, set(ItemState))
-        rows = [row for row in rows if self._has_work(row)]
-        run = ShardRun(self._engine, claim)
-        rows = self._leased(claim, run, rows)
-        self._hook(Point.OWNED)
-        works = self._works(shard, rows)
-        new = [work for work in works if work.stage is Stage.PLAN]
-        others = [work for work in works if work.stage is not Stage.PLAN]
-        drafted = run.plan(new) if new else []
-        return not self._stop.is_set() and run.apply([*others, *drafted])
-
-    def _rows(self, number: ShardNo, states: set[ItemState]) -> list[ItemRow]:
-        return self._recorder.call(
-            lambda: list(self._ledger.items(self.run_id, shard=number, states=states))
-        )
-
-    def _has_work(self, row: ItemRow) -> bool:
-        if row.state is ItemState.APPLIED:
-            return self._engine.verifies and row.verified_at is None
-        return row.state in _STAGES
-
-    def _works(self, shard: ShardRow, rows: list[ItemRow]) -> list[Work]:
-        reads = any(_STAGES[row.state] in {Stage.PLAN, Stage.DRAFT} for row in rows)
-        records = self._records(shard) if reads else {}
-        works = []
-        now = datetime.now(UTC)
-        for row in rows:
-            work = Work(row=row, stage=_STAGES[row.state], record=records.get(row.dataset_id))
-            work.lost = work.stage is Stage.SETTLE
-            work.version = row.version_after
-            if row.sent_at is not None:
-                work.sent_at = time.monotonic() - (now - row.sent_at).total_seconds()
-            works.append(work)
-        return works
-
-    def _records(self, shard: ShardRow) -> dict[DatasetId, DatasetRecord]:
-        """The shard's listing pages, read again; empty when they cannot be."""
-        reader = self._opened.connected.reader
-        size = self.run.options.shard_size
-        found: dict[DatasetId, DatasetRecord] = {}
-        for link in shard.pages:
-            try:
-                page = reader.page(link, size=size)
-            except CatalogError as error:
-                log.warning("shard %s: page not read again (%s)", shard.shard, error)
-                return {}
-            found.update((record.dataset_id, record) for record in page.records)
-        return found
-
-    def _leased(self, claim: Claim, run: ShardRun, rows: list[ItemRow]) -> list[ItemRow]:
-        """Lease the items; those that another run holds are waited for or refused by name."""
-        wanted = [row.dataset_id for row in rows]
-        while not self._stop.is_set():
-            held = self._recorder.call(lambda: self._ledger.lease(claim, wanted)).by_dataset
-            if not held:
-                return rows
-            if self.run.options.on_lease is OnLease.REFUSE:
-                taken = [row for row in rows if row.dataset_id in held]
-                run.refuse(
-                    {
-                        Work(row=row, stage=_STAGES[row.state]): f"held by run "
-                        f"{held[row.dataset_id]}; nothing was written. Retry when it has ended, "
-                        "or use --on-lease wait"
-                        for row in taken
-                    }
-                )
-                return [row for row in rows if row.dataset_id not in held]
-            self._stop.wait(POLL_SECONDS)
-        return []
+        self._execution.close()
 
     # -- set-up -----------------------------------------------------------------------------
 
-    def _begin(self) -> ExecutionId:
-        self._bury_the_dead()
-        return self._ledger.begin_execution(
-            self.run_id, process=this_process(), lease_seconds=self._lease_seconds
-        )
-
-    def _bury_the_dead(self) -> None:
-        """Executions whose process is gone from this host need not expire first."""
-        for execution in self._ledger.executions(self.run_id, living=True):
-            if is_gone(execution.process):
-                self._ledger.declare_dead(execution.execution_id)
+    def _runner(self) -> Runner:
+        return Runner(self.run, self._engine, self._execution)
 
     def _make_engine(self, opened: Opened) -> Engine:
         connected, options = opened.connected, self.run.options
@@ -393,7 +282,7 @@ class Session:
         )
 
     def _may_send(self) -> bool:
-        return not self._stop.is_set() and self._heartbeat.outlives(self._request_seconds)
+        return not self._stop.is_set() and self._execution.covers_a_request()
 
     def _note(self) -> str:
         seconds, reason = self._gate.closed_for()
@@ -407,15 +296,6 @@ class Session:
                 else ""
             )
         return ""
-
-
-_STAGES = {
-    ItemState.SELECTED: Stage.PLAN,
-    ItemState.PLANNED: Stage.DRAFT,
-    ItemState.SENT: Stage.SETTLE,
-    ItemState.UNKNOWN: Stage.SETTLE,
-    ItemState.APPLIED: Stage.VERIFY,
-}
 
 
 def _reads_report(limiter: Limiter) -> OnRetry:

@@ -1,0 +1,48 @@
+"""One process executing a run, as the ledger knows it."""
+
+from polly_core.engine.heartbeat import Heartbeat
+from polly_core.engine.process import is_gone, this_process
+from polly_core.engine.stop import StopSignal
+from polly_core.ledger.ledger import Ledger
+from polly_core.models.catalog import RunId
+from polly_core.models.run import ExecutionId
+
+# Beyond the request's time-outs: clocks, scheduling, a renewal that is just under way.
+LEASE_MARGIN = 30.0
+
+
+class Execution:
+    """Begun at once, renewed in the background, ended by ``close``.
+
+    Args:
+        request_seconds: the longest a request may take; a lease outlives two of them.
+    """
+
+    def __init__(
+        self, ledger: Ledger, run_id: RunId, *, request_seconds: float, stop: StopSignal
+    ) -> None:
+        self._ledger = ledger
+        self._run_id = run_id
+        self._request_seconds = request_seconds
+        lease_seconds = 2 * request_seconds + 2 * LEASE_MARGIN
+        self.bury_the_dead()
+        self.execution_id: ExecutionId = ledger.begin_execution(
+            run_id, process=this_process(), lease_seconds=lease_seconds
+        )
+        self._heartbeat = Heartbeat(ledger, self.execution_id, lease_seconds, stop)
+        self._heartbeat.start()
+
+    def covers_a_request(self) -> bool:
+        """Whether the leases outlive a request that is sent now."""
+        return self._heartbeat.outlives(self._request_seconds)
+
+    def bury_the_dead(self) -> None:
+        """Executions whose process is gone from this host need not expire first."""
+        for execution in self._ledger.executions(self._run_id, living=True):
+            if is_gone(execution.process):
+                self._ledger.declare_dead(execution.execution_id)
+
+    def close(self) -> None:
+        """Free what it owns and add its time to the run's."""
+        self._heartbeat.close()
+        self._ledger.end_execution(self.execution_id)

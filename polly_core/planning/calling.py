@@ -2,7 +2,7 @@
 
 import importlib
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from functools import cached_property
 
 from polly_core.errors import InvalidInput
 from polly_core.models.catalog import DatasetId, StudyId
@@ -13,15 +13,35 @@ from polly_core.planning.state import Action, Refused, State
 from polly_core.planning.values import copy_value, not_json
 
 
-@dataclass(frozen=True, slots=True)
 class DatasetView:
-    """What a called function sees of a dataset. ``metadata`` is a copy, its to change."""
+    """What a called function sees of a dataset, as the steps before it left it."""
 
-    dataset_id: DatasetId
-    data_type: str
-    study_id: StudyId | None
-    last_modified_at: int
-    metadata: JsonObject
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    @property
+    def dataset_id(self) -> DatasetId:
+        return self._state.record.dataset_id
+
+    @property
+    def data_type(self) -> str:
+        return self._state.data_type
+
+    @property
+    def study_id(self) -> StudyId | None:
+        return self._state.record.study_id
+
+    @property
+    def last_modified_at(self) -> int:
+        """Unix milliseconds."""
+        return self._state.record.last_modified_at
+
+    @cached_property
+    def metadata(self) -> JsonObject:
+        """A copy, the function's to change; made when it is first asked for."""
+        copied = copy_value(self._state.metadata)
+        assert isinstance(copied, dict)
+        return copied
 
 
 def call(title: str, step: Call, allowed_modules: Collection[str]) -> Action:
@@ -43,7 +63,7 @@ def _on_field(step: Call, function: Callable[..., object]) -> Action:
 
     def act(state: State) -> State:
         value = copy_value(state.need(source))
-        result = _result(step, function, value, _view(state))
+        result = _result(step, function, value, DatasetView(state))
         return state.put(target, result)
 
     return act
@@ -51,10 +71,10 @@ def _on_field(step: Call, function: Callable[..., object]) -> Action:
 
 def _on_metadata(step: Call, function: Callable[..., object]) -> Action:
     def act(state: State) -> State:
-        result = _result(step, function, _view(state))
+        result = _result(step, function, DatasetView(state))
         if not isinstance(result, dict):
             raise Refused("(metadata)", f"{step.function} to return an object", repr(type(result)))
-        return State(state.record, result, state.data_type)
+        return state.with_metadata(result)
 
     return act
 
@@ -70,15 +90,6 @@ def _result(step: Call, function: Callable[..., object], *arguments: object) -> 
     if problem := not_json(result):
         raise Refused(field, f"{step.function} to return JSON", problem)
     return copy_value(result)  # type: ignore[arg-type]  # not_json has just looked
-
-
-def _view(state: State) -> DatasetView:
-    record = state.record
-    metadata = copy_value(state.metadata)
-    assert isinstance(metadata, dict)
-    return DatasetView(
-        record.dataset_id, state.data_type, record.study_id, record.last_modified_at, metadata
-    )
 
 
 def import_named(title: str, name: str, allowed_modules: Collection[str]) -> object:

@@ -7,6 +7,7 @@ from typing import Any
 import jmespath
 from jmespath import exceptions
 from jmespath.functions import Functions
+from jmespath.visitor import TreeInterpreter
 
 from polly_core.errors import InvalidInput
 from polly_core.models.catalog import DatasetRecord
@@ -46,10 +47,9 @@ class Expression:
         """
         self.text = text
         try:
-            self._compiled = jmespath.compile(text)
+            parsed: Any = jmespath.compile(text).parsed
         except exceptions.JMESPathError as error:
             raise InvalidInput(f"{purpose}: {_syntax(text, error)}") from None
-        parsed: Any = self._compiled.parsed
         functions = set(_functions(parsed)) - set(Functions.FUNCTION_TABLE)
         if functions:
             raise InvalidInput(f"{purpose}: {text!r} calls {min(functions)}(), which is unknown")
@@ -57,6 +57,10 @@ class Expression:
         unknown = sorted(names - {*NAMES, "@"})
         if unknown:
             raise InvalidInput(f"{purpose}: {_unknown(text, unknown[0])}")
+        self._parsed = parsed
+        # One interpreter for every call: a new one each time costs more than most expressions. It
+        # keeps nothing but a cache of its own methods.
+        self._interpreter = TreeInterpreter()
         self.needs_metadata = bool(names & {"metadata", "@"})
 
     def search(self, document: Mapping[str, JsonValue]) -> JsonValue:
@@ -66,7 +70,7 @@ class Expression:
             ExpressionFailed: a function got a value of a kind it does not take.
         """
         try:
-            value: JsonValue = self._compiled.search(document)
+            value: JsonValue = self._interpreter.visit(self._parsed, document)
         except exceptions.JMESPathError as error:
             reason = " ".join(str(error).split())
             raise ExpressionFailed(f"{self.text!r} cannot be evaluated: {reason}") from None

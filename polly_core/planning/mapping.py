@@ -111,15 +111,16 @@ def _words(title: str, step: Map, vocabulary: Mapping[str, JsonValue]) -> _Looku
 
     def hits(text: str) -> Iterator[JsonValue]:
         words = _WORD.findall(text.casefold() if step.ignore_case else text)
-        position = 0
-        while position < len(words):
-            for length in range(longest.get(words[position], 0), 0, -1):
+        free = 0
+        for position, word in enumerate(words):
+            if word not in longest or position < free:
+                continue
+            for length in range(longest[word], 0, -1):
                 found = entries.get(tuple(words[position : position + length]), ABSENT)
                 if found is not ABSENT:
                     yield found
-                    position += length - 1
+                    free = position + length
                     break
-            position += 1
 
     def translate(value: JsonValue) -> MaybeJson:
         texts = value if isinstance(value, list) else [value]

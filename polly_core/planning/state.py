@@ -1,7 +1,7 @@
 """A dataset in the middle of a change, and how a step says that it cannot go on."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TypeAlias
 
@@ -72,18 +72,24 @@ class State:
         if path.attribute is not None:
             if not isinstance(value, str) or not value:
                 raise Refused(path.text, "a text that is not empty", shown(value))
-            return replace(self, data_type=value)
+            return State(self.record, self.metadata, value)
         try:
             metadata = put_field(self.metadata, path.keys, value)
         except NotAnObject as error:
             parent = format_field(error.keys)
             raise Refused(path.text, f"an object in {parent}", shown(error.found)) from None
-        return self if metadata is self.metadata else replace(self, metadata=metadata)
+        return self.with_metadata(metadata)
 
     def drop(self, path: FieldPath) -> "State":
         """Without the field."""
         metadata = drop_field(self.metadata, path.keys)
-        return self if metadata is self.metadata else replace(self, metadata=metadata)
+        return self.with_metadata(metadata)
+
+    def with_metadata(self, metadata: JsonObject) -> "State":
+        """With other metadata."""
+        if metadata is self.metadata:
+            return self
+        return State(self.record, metadata, self.data_type)
 
 
 Action: TypeAlias = Callable[[State], State]

@@ -87,8 +87,10 @@ class Evaluator:
                 if step.when is None or step.when.holds(state.document()):
                     state = step.action(state)
             except FieldMissing as missing:
-                known = f"{step.title}: {describe_missing(missing, state)}"
-                (reasons if step.fails_without_field else absent).append(known)
+                if step.fails_without_field:
+                    reasons.append(f"{step.title}: {describe_missing(missing, state)}")
+                else:
+                    absent.append(f"{step.title}: field {missing.path.text} is absent")
             except (Refused, ExpressionFailed) as refused:
                 reasons.append(f"{step.title}: {refused}")
         if reasons:

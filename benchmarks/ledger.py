@@ -10,7 +10,7 @@ import argparse
 import sqlite3
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from polly_core.ledger.ledger import Ledger, open_ledger
@@ -50,6 +50,10 @@ CREATE TABLE items (
 CREATE TABLE plans (seq INTEGER PRIMARY KEY, planned TEXT);
 CREATE TABLE leases (dataset_id TEXT PRIMARY KEY);
 """
+BARE_APPLY = """
+UPDATE items SET state = 'applied', version_after = ?, outcome_at = 1, verified_at = 1 WHERE seq = ?
+"""
+BARE_SEND = "UPDATE items SET state = 'sent', attempt = attempt + 1, sent_at = 1 WHERE seq = ?"
 
 
 def planned(seq: int) -> Planned:
@@ -159,13 +163,11 @@ class Bare:
             for sent in [*groups(seqs, self._window), range(0)]:
                 self._write(
                     (
-                        "UPDATE items SET state = 'applied', version_after = ?, outcome_at = 1, "
-                        "verified_at = 1 WHERE seq = ?",
+                        BARE_APPLY,
                         [(f"{seq:032d}", seq) for seq in before],
                     ),
                     (
-                        "UPDATE items SET state = 'sent', attempt = attempt + 1, sent_at = 1 "
-                        "WHERE seq = ?",
+                        BARE_SEND,
                         [(seq,) for seq in sent],
                     ),
                     (
@@ -183,7 +185,7 @@ class Bare:
     def close(self) -> None:
         self._db.close()
 
-    def _write(self, *statements: tuple[str, list[tuple[object, ...]]]) -> None:
+    def _write(self, *statements: tuple[str, Sequence[tuple[object, ...]]]) -> None:
         self._db.execute("BEGIN IMMEDIATE")
         for statement, rows in statements:
             self._db.executemany(statement, rows)

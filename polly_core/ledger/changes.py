@@ -19,7 +19,8 @@ _TOUCHED = select(
     _ITEM.seq, _ITEM.dataset_id, _ITEM.state, _ITEM.version_after, _ITEM.verified_at
 ).where(
     _ITEM.run_id == bindparam("of_run"),
-    _ITEM.seq.in_(bindparam("of_seqs", expanding=True)),
+    # A range, not a list: the items of a batch stand together, and lists cost a bind each.
+    _ITEM.seq.between(bindparam("first"), bindparam("last")),
     _ITEM.shard == bindparam("of_shard"),
 )
 _ADD = text(
@@ -29,7 +30,7 @@ _ADD = text(
 """As text: SQLAlchemy compiles an upsert of its own anew each time, at the cost of a commit."""
 
 
-@dataclass
+@dataclass(slots=True)
 class Known:
     """An item as this transaction leaves it so far."""
 
@@ -38,9 +39,10 @@ class Known:
     state: ItemState
     version_after: str | None
     verified: bool
+    run_id: str
 
     def __str__(self) -> str:
-        return f"item {self.seq} (dataset {self.dataset_id!r})"
+        return f"item {self.seq} (dataset {self.dataset_id!r}) of run {self.run_id}"
 
 
 class Changes:
@@ -48,7 +50,7 @@ class Changes:
 
     def __init__(self, tx: Transaction, claim: Claim, seqs: Iterable[int]) -> None:
         self._claim = claim
-        self._items = _read(tx, claim, sorted(set(seqs)))
+        self._items = _read(tx, claim, frozenset(seqs))
         self._moved: Counter[ItemState] = Counter()
         self._verified: Counter[ItemState] = Counter()
 
@@ -63,7 +65,7 @@ class Changes:
 
     def move(self, known: Known, state: ItemState) -> None:
         """Put an item into another state. Raises ``LedgerError`` where it may not go there."""
-        transitions.check(f"{known} of run {self._claim.run_id}", known.state, state)
+        transitions.check(known, known.state, state)
         self._moved[known.state] -= 1
         self._moved[state] += 1
         if known.verified:
@@ -75,8 +77,8 @@ class Changes:
         """Mark an item as verified; answer whether it was not before."""
         if known.state not in VERIFIABLE:
             raise LedgerError(
-                f"{known} of run {self._claim.run_id} is {known.state.value} and cannot be "
-                f"verified; expected {', '.join(sorted(VERIFIABLE))}"
+                f"{known} is {known.state.value} and cannot be verified; expected "
+                f" {', '.join(sorted(VERIFIABLE))}"
             )
         if known.verified:
             return False
@@ -113,17 +115,17 @@ def add_to_tallies(
     tx.execute(_ADD, deltas)
 
 
-def _read(tx: Transaction, claim: Claim, seqs: list[int]) -> dict[int, Known]:
+def _read(tx: Transaction, claim: Claim, seqs: frozenset[int]) -> dict[int, Known]:
     if not seqs:
         return {}
-    key = {"of_run": claim.run_id, "of_shard": claim.shard, "of_seqs": seqs}
+    key = {
+        "of_run": claim.run_id,
+        "of_shard": claim.shard,
+        "first": min(seqs),
+        "last": max(seqs),
+    }
     return {
-        row.seq: Known(
-            seq=row.seq,
-            dataset_id=row.dataset_id,
-            state=ItemState(row.state),
-            version_after=row.version_after,
-            verified=row.verified_at is not None,
-        )
-        for row in tx.execute(_TOUCHED, key)
+        seq: Known(seq, dataset_id, ItemState(state), after, verified_at is not None, claim.run_id)
+        for seq, dataset_id, state, after, verified_at in tx.execute(_TOUCHED, key)
+        if seq in seqs
     }

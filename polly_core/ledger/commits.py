@@ -111,8 +111,7 @@ def commit(tx: Transaction, claim: Claim, batch: Batch) -> None:
 
 def reopen(tx: Transaction, run_id: RunId, states: frozenset[ItemState]) -> int:
     """Put items that ended so back to ``selected``; answer how many."""
-    for state in states:
-        transitions.check(f"an item of run {run_id}", state, ItemState.SELECTED)
+    transitions.check_reopening(run_id, states)
     wanted = [_ITEM.run_id == run_id, _ITEM.state.in_(sorted(state.value for state in states))]
     owners = _lock_owners(tx, run_id)
     found = tx.execute(
@@ -160,19 +159,19 @@ def _record_outcomes(
             "at": None if outcome.state is ItemState.PLANNED else now,
         }
         for outcome in outcomes
-        if _is_news(claim.run_id, changes, outcome)
+        if _is_news(changes, outcome)
     ]
     if rows:
         tx.execute(_RECORD, rows)
 
 
-def _is_news(run_id: RunId, changes: Changes, outcome: Outcome) -> bool:
+def _is_news(changes: Changes, outcome: Outcome) -> bool:
     """Move the item, unless this outcome is recorded already."""
     known = changes.of(outcome.seq)
     if known.state is outcome.state:
         if known.version_after != outcome.version_after:
             raise LedgerError(
-                f"{known} of run {run_id} is {known.state.value} with version "
+                f"{known} is {known.state.value} with version "
                 f"{known.version_after} and cannot become {outcome.state.value} with version "
                 f"{outcome.version_after}"
             )
@@ -181,7 +180,7 @@ def _is_news(run_id: RunId, changes: Changes, outcome: Outcome) -> bool:
         known.state is ItemState.SELECTED and outcome.state is ItemState.PLANNED
     ):
         raise LedgerError(
-            f"{known} of run {run_id} is {known.state.value} and {outcome.state.value} is no "
+            f"{known} is {known.state.value} and {outcome.state.value} is no "
             "outcome of that; plans are recorded by record_plans, writes as sent"
         )
     changes.move(known, outcome.state)

@@ -1,13 +1,11 @@
 """Leases: two runs on one ledger never write one dataset at the same time."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
-from sqlalchemy import BindParameter, Row, bindparam, delete, select, update
+from sqlalchemy import BindParameter, bindparam, delete, select, update
 
 from polly_core.ledger import claims, schema
 from polly_core.ledger.database import Transaction
-from polly_core.ledger.executions import lives
 from polly_core.ledger.rows import Claim, Holders, Unsettled
 from polly_core.ledger.schema import IN_DOUBT
 from polly_core.ledger.texts import maybe_moment
@@ -19,18 +17,31 @@ _EXECUTION = schema.executions.c
 _ITEM = schema.items.c
 _RUN = schema.runs.c
 _TAKE = schema.insert_if_absent(schema.leases)
+_OF_RUN: BindParameter[str] = bindparam("of_run")
 _THESE: BindParameter[str] = bindparam("these", expanding=True)
 _STILL_OPEN = select(_ITEM.dataset_id).where(
-    _ITEM.run_id == bindparam("of_run"),
-    _ITEM.dataset_id.in_(_THESE),
+    schema.of_datasets(_OF_RUN, _THESE),
     _ITEM.file_name != "",
     _ITEM.state.in_([state.value for state in OPEN]),
 )
-_CATALOG_KEY = select(_RUN.catalog_key).where(_RUN.run_id == bindparam("of_run"))
+_CATALOG_KEY = select(_RUN.catalog_key).where(_RUN.run_id == _OF_RUN)
+_HOLDING = (
+    select(
+        _LEASE.dataset_id,
+        _LEASE.run_id,
+        _LEASE.execution_id,
+        _EXECUTION.ended_at,
+        _EXECUTION.expires_at,
+    )
+    .join(schema.executions, _EXECUTION.execution_id == _LEASE.execution_id)
+    .where(_LEASE.catalog_key == bindparam("of_catalog"), _LEASE.dataset_id.in_(_THESE))
+    .order_by(_LEASE.dataset_id)
+    .with_for_update(key_share=True, of=schema.leases)
+)
 _FREE = delete(schema.leases).where(
     _LEASE.catalog_key == _CATALOG_KEY.scalar_subquery(),
     _LEASE.dataset_id.in_(_THESE),
-    _LEASE.run_id == bindparam("of_run"),
+    _LEASE.run_id == _OF_RUN,
     _LEASE.dataset_id.not_in(_STILL_OPEN),
 )
 
@@ -48,14 +59,15 @@ def take(tx: Transaction, claim: Claim, dataset_ids: Sequence[DatasetId]) -> Hol
         _TAKE,
         [{"catalog_key": catalog, "dataset_id": dataset_id, **mine} for dataset_id in wanted],
     )
-    rows = _locked(tx, catalog, wanted)
+    holding = tx.execute(_HOLDING, {"of_catalog": catalog, "these": wanted}).all()
     now = tx.now()
-    held = {row.dataset_id: row.run_id for row in rows if _is_held(row, claim, now)}
-    dead = [
-        row.dataset_id
-        for row in rows
-        if row.execution_id != claim.execution_id and row.dataset_id not in held
-    ]
+    held: dict[DatasetId, RunId] = {}
+    dead: list[DatasetId] = []
+    for dataset_id, run_id, execution_id, ended_at, expires_at in holding:
+        if run_id != claim.run_id and ended_at is None and expires_at > now:
+            held[dataset_id] = run_id
+        elif execution_id != claim.execution_id:
+            dead.append(dataset_id)
     if dead:
         tx.execute(
             update(schema.leases)
@@ -76,27 +88,6 @@ def release(tx: Transaction, run_id: RunId, dataset_ids: Iterable[DatasetId]) ->
 
 def _catalog_key(tx: Transaction, run_id: RunId) -> str:
     return str(tx.execute(_CATALOG_KEY, {"of_run": run_id}).scalar_one())
-
-
-def _locked(tx: Transaction, catalog: str, dataset_ids: Sequence[DatasetId]) -> Sequence[Row[Any]]:
-    statement = (
-        select(
-            _LEASE.dataset_id,
-            _LEASE.run_id,
-            _LEASE.execution_id,
-            _EXECUTION.ended_at,
-            _EXECUTION.expires_at,
-        )
-        .join(schema.executions, _EXECUTION.execution_id == _LEASE.execution_id)
-        .where(_LEASE.catalog_key == catalog, _LEASE.dataset_id.in_(dataset_ids))
-        .order_by(_LEASE.dataset_id)
-        .with_for_update(key_share=True, of=schema.leases)
-    )
-    return tx.execute(statement).all()
-
-
-def _is_held(row: Row[Any], claim: Claim, now: int) -> bool:
-    return row.run_id != claim.run_id and lives(row, now)
 
 
 def _unsettled(

@@ -6,8 +6,10 @@ PostgreSQL's own types do not promise (they refuse NUL and reorder members).
 
 from sqlalchemy import (
     BigInteger,
+    BindParameter,
     Boolean,
     Column,
+    ColumnElement,
     Double,
     ForeignKey,
     ForeignKeyConstraint,
@@ -114,9 +116,19 @@ items = Table(
     Column("verified_at", BigInteger),
     ForeignKeyConstraint(["run_id", "shard"], [shards.c.run_id, shards.c.shard]),
     # Twice in a selection would mean two workers of one run writing one dataset.
-    UniqueConstraint("run_id", "dataset_id", "file_name"),
+    UniqueConstraint("dataset_id", "file_name", "run_id"),
     sqlite_with_rowid=False,
 )
+
+
+def of_datasets(run_id: str | BindParameter[str], ids: BindParameter[str]) -> ColumnElement[bool]:
+    """Items of a run by their datasets.
+
+    The run is compared by an expression, so that SQLite (which has no statistics here) looks each
+    dataset up instead of reading the whole run.
+    """
+    return items.c.dataset_id.in_(ids) & (items.c.run_id.concat("") == run_id)
+
 
 IN_DOUBT = items.c.state.in_(
     bindparam("in_doubt", ("sent", "unknown"), expanding=True, literal_execute=True)

@@ -2,7 +2,7 @@
 
 import json
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import bindparam, delete, func, insert, select
 
 from polly_core.errors import LedgerError
 from polly_core.ledger import runs, schema
@@ -14,6 +14,9 @@ from polly_core.models.run import Item, ItemState
 
 _SHARD = schema.shards.c
 _ITEM = schema.items.c
+_OF_DATASETS = select(_ITEM.seq, _ITEM.dataset_id, _ITEM.file_name).where(
+    schema.of_datasets(bindparam("of_run"), bindparam("these", expanding=True))
+)
 
 
 def add_shard(tx: Transaction, run_id: RunId, shard: NewShard) -> None:
@@ -108,11 +111,8 @@ def _must_follow(tx: Transaction, run_id: RunId, shard: NewShard) -> None:
 
 def _must_be_new(tx: Transaction, run_id: RunId, shard: NewShard) -> None:
     """The database refuses duplicates as well; this names them."""
-    ids = sorted({item.dataset_id for item in shard.items})
-    statement = select(_ITEM.seq, _ITEM.dataset_id, _ITEM.file_name).where(
-        _ITEM.run_id == run_id, _ITEM.dataset_id.in_(ids)
-    )
-    seen = {(row.dataset_id, row.file_name): row.seq for row in tx.execute(statement)}
+    key = {"of_run": run_id, "these": sorted({item.dataset_id for item in shard.items})}
+    seen = {(dataset, file): seq for seq, dataset, file in tx.execute(_OF_DATASETS, key)}
     for item in shard.items:
         first = seen.setdefault((item.dataset_id, item.file_name), item.seq)
         if first != item.seq:

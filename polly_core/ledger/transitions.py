@@ -1,8 +1,9 @@
 """Which state an item may go to from which. The one place that says so."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from polly_core.errors import LedgerError
+from polly_core.models.catalog import RunId
 from polly_core.models.run import RETRIED, ItemState
 
 _S = ItemState
@@ -23,19 +24,30 @@ ALLOWED: Mapping[ItemState, frozenset[ItemState]] = {
     _S.UNKNOWN: frozenset({_S.APPLIED, _S.CONFLICT, _S.PLANNED, _S.FAILED, _S.DRIFTED}),
     _S.APPLIED: frozenset({_S.CONFLICT}),
 }
-REOPENED: Mapping[ItemState, frozenset[ItemState]] = dict.fromkeys(
-    RETRIED, frozenset({_S.SELECTED})
-)
-"""Only by asking for it."""
+_NOWHERE: frozenset[ItemState] = frozenset()
 
 
-def check(item: str, old: ItemState, new: ItemState) -> None:
+def check_reopening(run_id: RunId, states: Iterable[ItemState]) -> None:
+    """Let items of these states go back to ``selected``; only by asking for it.
+
+    Raises:
+        LedgerError: they may not.
+    """
+    others = sorted(set(states) - RETRIED)
+    if others:
+        raise LedgerError(
+            f"items of run {run_id} that are {', '.join(others)} cannot be planned again; "
+            f"expected {', '.join(sorted(RETRIED))}"
+        )
+
+
+def check(item: object, old: ItemState, new: ItemState) -> None:
     """Let an item go from one state to another.
 
     Raises:
         LedgerError: it may not.
     """
-    allowed = ALLOWED.get(old, frozenset()) | REOPENED.get(old, frozenset())
+    allowed = ALLOWED.get(old, _NOWHERE)
     if new not in allowed:
         reachable = ", ".join(sorted(state.value for state in allowed)) or "nothing: it is final"
         raise LedgerError(

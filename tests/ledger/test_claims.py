@@ -206,5 +206,5 @@ def test_reopening_plans_again_what_did_not_end_well(ledger: Ledger) -> None:
 
 def test_only_what_can_be_planned_again_is_reopened(ledger: Ledger) -> None:
     job = house.job(ledger)
-    with pytest.raises(LedgerError, match="is applied and cannot become selected"):
+    with pytest.raises(LedgerError, match="are applied cannot be planned again"):
         ledger.reopen(job.run_id, states=[ItemState.FAILED, ItemState.APPLIED])

@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polly_core.models.fieldpath import format_field, parse_field
+from tests.planning.support import on_a_busy_machine
 
 
 @pytest.mark.parametrize(
@@ -43,6 +44,7 @@ def test_refuses_malformed_names(text: str, message: str) -> None:
         parse_field(text)
 
 
+@on_a_busy_machine
 @given(st.lists(st.text(), min_size=1, max_size=4))
 def test_format_is_read_back(keys: list[str]) -> None:
     assert parse_field(format_field(keys)).keys == tuple(keys)

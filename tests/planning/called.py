@@ -53,4 +53,6 @@ class Sample(BaseModel):
     def _known(cls, value: str) -> str:
         if value == "yeti":
             raise ValueError("no such organism")
+        if value == "mistake":
+            raise ZeroDivisionError("oh")
         return value

@@ -2,11 +2,15 @@
 
 from collections.abc import Collection, Mapping
 
+from hypothesis import HealthCheck, settings
+
 from polly_core.models.catalog import DatasetId, DatasetRecord, StudyId, VersionId
 from polly_core.models.change import Change
 from polly_core.models.jsonvalue import JsonObject
 from polly_core.planning.resources import Loaded, load_resources, parse_change
 from polly_core.planning.steps import Evaluation, Evaluator
+
+on_a_busy_machine = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def record(

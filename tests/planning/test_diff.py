@@ -9,6 +9,7 @@ from polly_core.errors import InvalidInput
 from polly_core.models.jsonvalue import JsonObject, JsonValue, canonical_json
 from polly_core.models.run import PatchOp
 from polly_core.planning.diff import apply_patch, diff, invert, op_json, pointer_keys, unmet
+from tests.planning.support import on_a_busy_machine
 
 scalars = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False),
@@ -23,6 +24,7 @@ values: st.SearchStrategy[JsonValue] = st.recursive(
 documents: st.SearchStrategy[JsonObject] = st.dictionaries(keys, values, max_size=5)
 
 
+@on_a_busy_machine
 @given(documents, documents)
 def test_patch_leads_there_and_back(before: JsonObject, after: JsonObject) -> None:
     untouched = copy.deepcopy((before, after))
@@ -33,11 +35,13 @@ def test_patch_leads_there_and_back(before: JsonObject, after: JsonObject) -> No
     assert canonical_json([before, after]) == canonical_json(list(untouched))
 
 
+@on_a_busy_machine
 @given(documents, documents)
 def test_no_patch_exactly_for_the_same_canonical_form(left: JsonObject, right: JsonObject) -> None:
     assert (diff(left, right) == ()) == (canonical_json(left) == canonical_json(right))
 
 
+@on_a_busy_machine
 @given(documents, documents)
 def test_inverse_of_the_inverse_is_the_patch(before: JsonObject, after: JsonObject) -> None:
     ops = diff(before, after)
@@ -45,6 +49,7 @@ def test_inverse_of_the_inverse_is_the_patch(before: JsonObject, after: JsonObje
     assert [op.path for op in invert(ops)] == [op.path for op in diff(after, before)]
 
 
+@on_a_busy_machine
 @given(documents, documents)
 def test_every_expectation_is_met_where_it_was_planned(
     before: JsonObject, after: JsonObject
@@ -55,6 +60,7 @@ def test_every_expectation_is_met_where_it_was_planned(
     assert unmet(after, invert(ops)) == ()
 
 
+@on_a_busy_machine
 @given(documents, documents)
 def test_json_form_is_read_back_and_means_the_same(before: JsonObject, after: JsonObject) -> None:
     ops = diff(before, after)
@@ -63,6 +69,7 @@ def test_json_form_is_read_back_and_means_the_same(before: JsonObject, after: Js
     assert [op_json(op) for op in stored] == [op_json(op) for op in ops]
 
 
+@on_a_busy_machine
 @given(st.permutations([f"k{number}" for number in range(6)]))
 def test_order_of_keys_changes_nothing(order: list[str]) -> None:
     before: JsonObject = {key: {"x": 1, "y": 2} for key in sorted(order)}

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polly_core.planning.functions import repair_encoding, split_text
+from tests.planning.support import on_a_busy_machine
 
 
 def broken(text: str, *layers: str) -> str:
@@ -36,11 +37,13 @@ def test_leaves_what_is_right(text: str) -> None:
     assert repair_encoding(text) == text
 
 
+@on_a_busy_machine
 @given(st.text(alphabet=st.characters(max_codepoint=0x7F)))
 def test_ascii_is_never_changed(text: str) -> None:
     assert repair_encoding(text) is text
 
 
+@on_a_busy_machine
 @given(st.text(alphabet="aÃÂâ€™Åœ\x80\x93\u201c µ"))
 def test_the_second_time_changes_nothing_after_few_layers(text: str) -> None:
     once = repair_encoding(text)

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 
 from polly_core.errors import InvalidInput
@@ -91,6 +94,9 @@ def test_model() -> None:
         "field tags[1]: Input should be a valid string",
     )
     assert validator.new_problems({}, {"age": 1}) == ()
+    assert validator.new_problems({}, {"organism": "mistake"}) == (
+        "the metadata: Sample raised ZeroDivisionError: oh",
+    )
     assert validator.new_problems(after, {**after, "tags": [1]}) == ()
 
 
@@ -110,6 +116,14 @@ def test_nothing_to_validate() -> None:
 def test_refuses_at_once(text: str, message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         Validator(loaded(text, {"s.json": "[]"}), allowed_modules=["tests.planning.called"])
+
+
+def test_the_schema_library_is_imported_only_where_it_is_needed() -> None:
+    code = (
+        "import sys; from polly_core.planning.validation import Validator; "
+        "sys.exit('jsonschema' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_never_fetches_what_a_schema_refers_to() -> None:

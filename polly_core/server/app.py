@@ -8,6 +8,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match, Route
 
 from polly_core.errors import CatalogError, StorageUnavailable
 from polly_core.server.answers import answer
@@ -21,8 +22,8 @@ from polly_core.server.refusals import error_document, not_found, unavailable
 from polly_core.server.rehearsal import Rehearsal
 from polly_core.server.routes import build_router
 from polly_core.server.service import DatasetService, now_ms
-from polly_core.server.store import Store
 from polly_core.server.session_tokens import TokenService
+from polly_core.server.store import Store
 
 _SMALLEST_COMPRESSED = 1024
 _FAST = 1
@@ -115,5 +116,13 @@ async def _unrouted(request: Request, error: Exception) -> Response:
     detail = f"{request.method} is not possible at {request.url.path}"
     document = error_document(error.status_code, error.detail, detail)
     response = answer(document, error.status_code)
-    response.headers.update(error.headers or {})
+    if error.status_code == 405:
+        response.headers["Allow"] = ", ".join(_methods(request))
     return response
+
+
+def _methods(request: Request) -> list[str]:
+    # The framework names the methods of the first route at a path only.
+    routes = [route for route in build_router().routes if isinstance(route, Route)]
+    there = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    return sorted({method for route in there for method in route.methods or ()})

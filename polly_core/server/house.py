@@ -6,7 +6,7 @@ from polly_core.errors import RepositoryLocked
 from polly_core.models.catalog import AtlasId
 from polly_core.models.wire import LOCKED_TITLE
 from polly_core.server.attachments import FileService
-from polly_core.server.auth import AccessControl
+from polly_core.server.auth import AccessControl, Principal
 from polly_core.server.config import ServerSettings
 from polly_core.server.rehearsal import Rehearsal
 from polly_core.server.service import DatasetService
@@ -28,7 +28,8 @@ class House:
         """What this server can do beyond the hosted protocol, as far as it is to show it."""
         return self.rehearsal.faults.capabilities
 
-    def refuse_locked(self, atlas: AtlasId) -> None:
-        """Raise ``RepositoryLocked`` where the rehearsal says so."""
-        if atlas in self.rehearsal.faults.locked_atlases:
+    def authorize(self, principal: Principal, atlas: AtlasId, *, write: bool) -> None:
+        """Raise ``NotFound``, ``AccessDenied`` or, as rehearsed, ``RepositoryLocked``."""
+        self.access.authorize(principal, atlas, write=write)
+        if write and atlas in self.rehearsal.faults.locked_atlases:
             raise RepositoryLocked(LOCKED_TITLE, f"Repository {atlas!r} is locked", status=423)

@@ -24,6 +24,7 @@ from polly_core.server.refusals import (
 from polly_core.server.rehearsal import Fate, Rehearsal
 
 CORRELATION_HEADER = "x-correlation-id"
+_WRITING = ("POST", "PATCH", "DELETE")
 _KEY_HEADER = API_KEY_HEADER.encode()
 _LOGGER = logging.getLogger(__name__)
 
@@ -115,7 +116,7 @@ class Faulty:
         fate = self._rehearsal.fate()
         if fate is not Fate.SERVE:
             await _refusal(fate)(scope, receive, send)
-        elif scope["method"] != "GET" and self._rehearsal.drops_answer():
+        elif scope["method"] in _WRITING and self._rehearsal.drops_answer():
             await self._app(scope, receive, _unheard)
             await _cut(scope, receive, send)
         else:

@@ -240,16 +240,11 @@ class DatasetService:
     def _new_version(
         self, connection: Transaction, atlas: AtlasId, record: DatasetRecord
     ) -> tuple[DatasetRecord, tuple[str, ...]]:
-        dataset = record.dataset_id
-        newest = sql.newest_version(connection, atlas, dataset)
-        if newest is None:
-            raise RuntimeError(f"dataset {dataset!r} of atlas {atlas!r} has no history")
-        at = max(self._now(newest), record.last_modified_at)
+        at = max(self._clock(), record.last_modified_at)
         record = record.model_copy(update={"last_modified_at": at})
-        place = sql.Place(newest.place.number + 1, newest.place.life)
         sql.update_dataset(connection, atlas, record)
-        sql.insert_version(connection, atlas, _version_of(record), place)
-        dropped = sql.delete_stale_files(connection, atlas, dataset, record.data_location)
+        sql.append_version(connection, atlas, _version_of(record))
+        dropped = sql.delete_stale_files(connection, atlas, record.dataset_id, record.data_location)
         warnings = tuple(
             f"Supplementary file {name!r} was linked to the previous data and has been deleted"
             for name in dropped

@@ -1,6 +1,7 @@
 """The database file: opening, transactions, and what is true of the whole server."""
 
 import sqlite3
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +11,6 @@ from typing import TypeAlias
 from sqlalchemy import Connection, Engine, create_engine, event, insert, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DatabaseError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from polly_core.errors import CannotProceed
@@ -25,6 +25,15 @@ _READERS = 8
 _INSTANCE = "instance_id"
 
 
+class _Group:
+    """Units of work that are committed together, with one wait for the disk."""
+
+    def __init__(self) -> None:
+        self.members = 0
+        self.ended = False
+        self.error: DatabaseError | None = None
+
+
 class Store:
     """One SQLite file in WAL mode; what ``write`` has committed survives kill -9 and power loss.
 
@@ -33,7 +42,9 @@ class Store:
 
     def __init__(self, reader: Engine, writer: Engine, instance_id: str) -> None:
         self._reader = reader
-        self._writer = writer
+        self._writer = writer.connect()
+        self._turn = threading.Lock()
+        self._group: _Group | None = None
         self.instance_id = instance_id
         """Stays with the file."""
 
@@ -51,7 +62,6 @@ class Store:
             with writer.begin() as connection:
                 instance_id = _prepare(connection, path, new_id)
         except (DatabaseError, OSError) as error:
-            reader.dispose()
             writer.dispose()
             cause = error.orig if isinstance(error, DatabaseError) else error
             raise CannotProceed(
@@ -64,38 +74,88 @@ class Store:
         return cls(reader, writer, instance_id)
 
     def close(self) -> None:
-        """Close every connection; transactions under way end first in their own threads."""
+        """Close every connection; to be called when nothing reads or writes any more."""
+        with self._turn:
+            self._writer.close()
+            self._writer.engine.dispose()
         self._reader.dispose()
-        self._writer.dispose()
 
     @contextmanager
-    def read(self) -> Iterator[Connection]:
+    def read(self) -> Iterator[Transaction]:
         """One consistent view of the database."""
         with self._reader.connect() as connection:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """A transaction that no other write overlaps; committed at the end, else nothing of it.
+    def write(self) -> Iterator[Transaction]:
+        """A unit of work that no other overlaps; durable when this ends, and nothing of it if an
+        exception leaves the block.
+
+        Units that wait at the same time share one commit.
 
         Raises:
             Unavailable: its turn did not come in time; nothing was done.
+            CannotProceed: the commit itself failed, for every unit in it.
         """
-        with self._turn() as connection:
-            yield connection
-            connection.commit()
+        with self._turn:
+            group = self._joined()
+            try:
+                self._writer.exec_driver_sql("SAVEPOINT unit")
+                yield self._writer
+            except BaseException:
+                self._leave(group)
+                raise
+            self._writer.exec_driver_sql("RELEASE unit")
+            group.members += 1
+        # Whoever is next in turn joins the group before the first of it comes back to commit.
+        with self._turn:
+            if not group.ended:
+                self._commit(group)
+        if group.error is not None:
+            raise CannotProceed(
+                f"The catalog database could not be written: {group.error.orig}"
+            ) from group.error
 
-    def _turn(self) -> Connection:
+    def _joined(self) -> _Group:
+        if self._group is None:
+            try:
+                self._writer.begin()
+            except OperationalError as error:
+                raise unavailable("The catalog database is busy; try again") from error
+            self._group = _Group()
+        return self._group
+
+    def _leave(self, group: _Group) -> None:
         try:
-            connection = self._writer.connect()
-        except PoolTimeout as error:
-            raise unavailable("The catalog database is busy; try again") from error
+            if group.members:
+                self._writer.exec_driver_sql("ROLLBACK TO unit")
+                self._writer.exec_driver_sql("RELEASE unit")
+                return
+        except DatabaseError as error:
+            # A full disk or the like has ended the transaction of all of them.
+            self._fail(group, error)
+            return
+        self._writer.rollback()
+        self._end(group)
+
+    def _commit(self, group: _Group) -> None:
         try:
-            connection.begin()
-        except OperationalError as error:
-            connection.close()
-            raise unavailable("The catalog database is busy; try again") from error
-        return connection
+            self._writer.commit()
+        except DatabaseError as error:
+            self._fail(group, error)
+        else:
+            self._end(group)
+
+    def _fail(self, group: _Group, error: DatabaseError) -> None:
+        group.error = error
+        # What is left open of the transaction ends with the connection; the next unit has another.
+        self._writer.invalidate()
+        self._writer.rollback()
+        self._end(group)
+
+    def _end(self, group: _Group) -> None:
+        group.ended = True
+        self._group = None
 
 
 def _engine(path: Path, begin: str, connections: int) -> Engine:
@@ -104,7 +164,6 @@ def _engine(path: Path, begin: str, connections: int) -> Engine:
         poolclass=QueuePool,
         pool_size=connections,
         max_overflow=0,
-        pool_timeout=_LOCK_WAIT_SECONDS,
         # The driver's own transaction handling would begin too late; ours is in _begin.
         connect_args={
             "timeout": _LOCK_WAIT_SECONDS,

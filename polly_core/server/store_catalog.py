@@ -1,9 +1,21 @@
-"""SQL of datasets, versions, studies, files and ingestions. Every function is one statement."""
+"""SQL of datasets, versions, studies, files and ingestions. Every function runs one statement.
+
+Statements are built once, with named parameters: building one costs more than running it.
+"""
 
 import json
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, RowMapping, Select, delete, insert, select, update
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    RowMapping,
+    bindparam,
+    delete,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from polly_core.models.catalog import (
@@ -18,11 +30,82 @@ from polly_core.models.catalog import (
     VersionRecord,
 )
 from polly_core.models.jsonvalue import JsonObject
-from polly_core.server.schema import datasets, files, ingestions, versions
+from polly_core.server.schema import datasets as d
+from polly_core.server.schema import files as f
+from polly_core.server.schema import ingestions as i
+from polly_core.server.schema import versions as v
 
-_DATASET = tuple(c for c in datasets.c if c.name != "atlas_id")
-_VERSION = tuple(c for c in versions.c if c.name not in {"atlas_id", "number", "life"})
-_FILE = tuple(c for c in files.c if c.name != "atlas_id")
+_ATLAS: BindParameter[str] = bindparam("in_atlas")
+_DATASET: BindParameter[str] = bindparam("of_dataset")
+_AFTER: BindParameter[Any] = bindparam("after")
+_LIMIT: BindParameter[int] = bindparam("count")
+_DATASET_COLUMNS = tuple(c for c in d.c if c is not d.c.atlas_id)
+_VERSION_COLUMNS = tuple(c for c in v.c if c not in {v.c.atlas_id, v.c.number, v.c.life})
+_FILE_COLUMNS = tuple(c for c in f.c if c is not f.c.atlas_id)
+
+_THIS_DATASET = (d.c.atlas_id == _ATLAS) & (d.c.dataset_id == _DATASET)
+_FIND_DATASET = select(*_DATASET_COLUMNS).where(_THIS_DATASET)
+_PAGE_OF_DATASETS = (
+    select(*_DATASET_COLUMNS)
+    .where(d.c.atlas_id == _ATLAS, d.c.dataset_id > _AFTER)
+    .order_by(d.c.dataset_id)
+    .limit(_LIMIT)
+)
+_INSERT_DATASET = insert(d)
+_UPDATE_DATASET = (
+    update(d)
+    .where(_THIS_DATASET)
+    .values({c.name: bindparam(c.name) for c in _DATASET_COLUMNS if not c.primary_key})
+)
+_DELETE_DATASET = delete(d).where(_THIS_DATASET)
+
+_HISTORY = (
+    select(v.c.number, v.c.life, *_VERSION_COLUMNS)
+    .where(v.c.atlas_id == _ATLAS, v.c.dataset_id == _DATASET)
+    .order_by(v.c.number.desc())
+)
+_NEWEST = _HISTORY.limit(1)
+_FIND_VERSION = select(*_VERSION_COLUMNS).where(
+    v.c.version_id == bindparam("version"), v.c.atlas_id == _ATLAS, v.c.dataset_id == _DATASET
+)
+_INSERT_VERSION = insert(v)
+_NEW_VERSION: dict[str, BindParameter[str]] = {c.name: bindparam(c.name) for c in _VERSION_COLUMNS}
+_APPEND_VERSION = insert(v).from_select(
+    ["atlas_id", "number", "life", *_NEW_VERSION],
+    select(_ATLAS, v.c.number + 1, v.c.life, *_NEW_VERSION.values())
+    .where(v.c.atlas_id == _ATLAS, v.c.dataset_id == _DATASET)
+    .order_by(v.c.number.desc())
+    .limit(1),
+)
+
+_STUDIES = (
+    select(d.c.study_id)
+    .where(d.c.atlas_id == _ATLAS, d.c.study_id.is_not(None))
+    .distinct()
+    .order_by(d.c.study_id)
+)
+_IN_STUDY = (
+    select(d.c.dataset_id)
+    .where(d.c.atlas_id == _ATLAS, d.c.study_id == bindparam("study"))
+    .order_by(d.c.dataset_id)
+)
+
+_FILES_OF_DATASET = (f.c.atlas_id == _ATLAS) & (f.c.dataset_id == _DATASET)
+_THIS_FILE = _FILES_OF_DATASET & (f.c.file_name == bindparam("named"))
+_FILES = select(*_FILE_COLUMNS).where(_FILES_OF_DATASET).order_by(f.c.file_name)
+_FIND_FILE = select(*_FILE_COLUMNS).where(_THIS_FILE)
+_DELETE_FILE = delete(f).where(_THIS_FILE)
+_DELETE_FILES = delete(f).where(_FILES_OF_DATASET)
+_DELETE_STALE = (
+    delete(f)
+    .where(_FILES_OF_DATASET, f.c.derived_from != bindparam("location"))
+    .returning(f.c.file_name)
+)
+
+_INSERT_INGESTION = insert(i)
+_INGESTIONS = (
+    select(i).where(i.c.atlas_id == _ATLAS, i.c.number > _AFTER).order_by(i.c.number).limit(_LIMIT)
+)
 
 
 class Place(NamedTuple):
@@ -58,8 +141,7 @@ class IngestionFilter(NamedTuple):
 
 def find_dataset(c: Connection, atlas: AtlasId, dataset: DatasetId) -> DatasetRecord | None:
     """The live dataset."""
-    query = select(*_DATASET).where(datasets.c.atlas_id == atlas, datasets.c.dataset_id == dataset)
-    row = c.execute(query).mappings().one_or_none()
+    row = c.execute(_FIND_DATASET, _key(atlas, dataset)).mappings().one_or_none()
     return None if row is None else DatasetRecord(**row)
 
 
@@ -67,174 +149,127 @@ def page_of_datasets(
     c: Connection, atlas: AtlasId, *, after: str, limit: int
 ) -> list[DatasetRecord]:
     """Live datasets after an id, ascending in byte order."""
-    query = (
-        select(*_DATASET)
-        .where(datasets.c.atlas_id == atlas, datasets.c.dataset_id > after)
-        .order_by(datasets.c.dataset_id)
-        .limit(limit)
-    )
-    return [DatasetRecord(**row) for row in c.execute(query).mappings()]
+    values = {"in_atlas": atlas, "after": after, "count": limit}
+    return [DatasetRecord(**row) for row in c.execute(_PAGE_OF_DATASETS, values).mappings()]
 
 
 def insert_dataset(c: Connection, atlas: AtlasId, record: DatasetRecord) -> None:
     """Add a live dataset."""
-    c.execute(insert(datasets), {"atlas_id": atlas, **dict(record)})
+    c.execute(_INSERT_DATASET, {"atlas_id": atlas, **dict(record)})
 
 
 def update_dataset(c: Connection, atlas: AtlasId, record: DatasetRecord) -> None:
     """Let the live dataset be as recorded."""
-    c.execute(
-        update(datasets)
-        .where(datasets.c.atlas_id == atlas, datasets.c.dataset_id == record.dataset_id)
-        .values(dict(record))
-    )
+    values = dict(record)
+    c.execute(_UPDATE_DATASET, {**values, **_key(atlas, values.pop("dataset_id"))})
 
 
 def delete_dataset(c: Connection, atlas: AtlasId, dataset: DatasetId) -> None:
     """Let the dataset be live no more. Its history stays."""
-    c.execute(
-        delete(datasets).where(datasets.c.atlas_id == atlas, datasets.c.dataset_id == dataset)
-    )
+    c.execute(_DELETE_DATASET, _key(atlas, dataset))
 
 
 def newest_version(c: Connection, atlas: AtlasId, dataset: DatasetId) -> Placed | None:
     """The newest version that an id ever had, live or not."""
-    row = c.execute(_history(atlas, dataset).limit(1)).mappings().one_or_none()
+    row = c.execute(_NEWEST, _key(atlas, dataset)).mappings().one_or_none()
     return None if row is None else _placed(row)
 
 
 def history(c: Connection, atlas: AtlasId, dataset: DatasetId) -> list[Placed]:
     """Every version of an id over all its lives, newest first."""
-    return [_placed(row) for row in c.execute(_history(atlas, dataset)).mappings()]
+    return [_placed(row) for row in c.execute(_HISTORY, _key(atlas, dataset)).mappings()]
 
 
 def find_version(
     c: Connection, atlas: AtlasId, dataset: DatasetId, version: VersionId
 ) -> VersionRecord | None:
     """One version of the dataset, of any life."""
-    query = select(*_VERSION).where(
-        versions.c.version_id == version,
-        versions.c.atlas_id == atlas,
-        versions.c.dataset_id == dataset,
-    )
-    row = c.execute(query).mappings().one_or_none()
+    values = {**_key(atlas, dataset), "version": version}
+    row = c.execute(_FIND_VERSION, values).mappings().one_or_none()
     return None if row is None else VersionRecord(**row)
 
 
 def insert_version(c: Connection, atlas: AtlasId, record: VersionRecord, place: Place) -> None:
     """Add a version to the history."""
-    values = {"atlas_id": atlas, "number": place.number, "life": place.life, **dict(record)}
-    c.execute(insert(versions), values)
+    c.execute(_INSERT_VERSION, {"atlas_id": atlas, **place._asdict(), **dict(record)})
+
+
+def append_version(c: Connection, atlas: AtlasId, record: VersionRecord) -> None:
+    """Add a version after the newest, in the same life."""
+    c.execute(_APPEND_VERSION, {**dict(record), **_key(atlas, record.dataset_id)})
 
 
 def studies(c: Connection, atlas: AtlasId) -> list[StudyId]:
     """Studies that a live dataset names, sorted."""
-    query = (
-        select(datasets.c.study_id)
-        .where(datasets.c.atlas_id == atlas, datasets.c.study_id.is_not(None))
-        .distinct()
-        .order_by(datasets.c.study_id)
-    )
-    return [StudyId(study) for study in c.execute(query).scalars()]
+    return [StudyId(study) for study in c.execute(_STUDIES, {"in_atlas": atlas}).scalars()]
 
 
 def datasets_in_study(c: Connection, atlas: AtlasId, study: StudyId) -> list[DatasetId]:
     """Live datasets of a study, sorted."""
-    query = (
-        select(datasets.c.dataset_id)
-        .where(datasets.c.atlas_id == atlas, datasets.c.study_id == study)
-        .order_by(datasets.c.dataset_id)
-    )
-    return [DatasetId(dataset) for dataset in c.execute(query).scalars()]
+    found = c.execute(_IN_STUDY, {"in_atlas": atlas, "study": study}).scalars()
+    return [DatasetId(dataset) for dataset in found]
 
 
 def files_of(c: Connection, atlas: AtlasId, dataset: DatasetId) -> list[FileRecord]:
     """Supplementary files by name."""
-    query = (
-        select(*_FILE)
-        .where(files.c.atlas_id == atlas, files.c.dataset_id == dataset)
-        .order_by(files.c.file_name)
-    )
-    return [FileRecord(**row) for row in c.execute(query).mappings()]
+    return [FileRecord(**row) for row in c.execute(_FILES, _key(atlas, dataset)).mappings()]
 
 
 def find_file(c: Connection, atlas: AtlasId, dataset: DatasetId, name: str) -> FileRecord | None:
     """One supplementary file."""
-    query = select(*_FILE).where(
-        files.c.atlas_id == atlas, files.c.dataset_id == dataset, files.c.file_name == name
-    )
-    row = c.execute(query).mappings().one_or_none()
+    values = {**_key(atlas, dataset), "named": name}
+    row = c.execute(_FIND_FILE, values).mappings().one_or_none()
     return None if row is None else FileRecord(**row)
 
 
 def put_file(c: Connection, atlas: AtlasId, record: FileRecord) -> None:
     """Add a supplementary file, or replace the one of this name whole."""
-    statement = upsert(files).values(atlas_id=atlas, **dict(record))
+    statement = upsert(f).values(atlas_id=atlas, **dict(record))
     c.execute(
-        statement.on_conflict_do_update(index_elements=list(files.primary_key), set_=dict(record))
+        statement.on_conflict_do_update(index_elements=list(f.primary_key), set_=dict(record))
     )
 
 
 def delete_file(c: Connection, atlas: AtlasId, dataset: DatasetId, name: str) -> bool:
     """Remove a supplementary file; False where there is none."""
-    result = c.execute(
-        delete(files).where(
-            files.c.atlas_id == atlas, files.c.dataset_id == dataset, files.c.file_name == name
-        )
-    )
+    result = c.execute(_DELETE_FILE, {**_key(atlas, dataset), "named": name})
     return bool(result.rowcount)
 
 
 def delete_files(c: Connection, atlas: AtlasId, dataset: DatasetId) -> None:
     """Remove every supplementary file of a dataset."""
-    c.execute(delete(files).where(files.c.atlas_id == atlas, files.c.dataset_id == dataset))
+    c.execute(_DELETE_FILES, _key(atlas, dataset))
 
 
 def delete_stale_files(
     c: Connection, atlas: AtlasId, dataset: DatasetId, data_location: str
 ) -> list[str]:
     """Remove the files that are linked to other data than this; answers their names, sorted."""
-    statement = (
-        delete(files)
-        .where(
-            files.c.atlas_id == atlas,
-            files.c.dataset_id == dataset,
-            files.c.derived_from != data_location,
-        )
-        .returning(files.c.file_name)
-    )
-    return sorted(c.execute(statement).scalars())
+    values = {**_key(atlas, dataset), "location": data_location}
+    return sorted(c.execute(_DELETE_STALE, values).scalars())
 
 
 def insert_ingestion(c: Connection, atlas: AtlasId, entry: NewIngestion) -> None:
     """Queue an ingestion."""
     values = {**entry._asdict(), "atlas_id": atlas, "params": json.dumps(entry.params)}
-    c.execute(insert(ingestions), values)
+    c.execute(_INSERT_INGESTION, values)
 
 
 def page_of_ingestions(
     c: Connection, atlas: AtlasId, only: IngestionFilter, *, after: int, limit: int
 ) -> list[tuple[int, IngestionRecord]]:
     """Ingestions after a number, oldest first, each with its number."""
-    query = (
-        select(ingestions)
-        .where(ingestions.c.atlas_id == atlas, ingestions.c.number > after)
-        .order_by(ingestions.c.number)
-        .limit(limit)
-    )
+    query = _INGESTIONS
     if only.run_id is not None:
-        query = query.where(ingestions.c.run_id == only.run_id)
+        query = query.where(i.c.run_id == only.run_id)
     if only.dataset_id is not None:
-        query = query.where(ingestions.c.dataset_id == only.dataset_id)
-    return [_ingestion(row) for row in c.execute(query).mappings()]
+        query = query.where(i.c.dataset_id == only.dataset_id)
+    rows = c.execute(query, {"in_atlas": atlas, "after": after, "count": limit}).mappings()
+    return [(row["number"], _ingestion(row)) for row in rows]
 
 
-def _history(atlas: AtlasId, dataset: DatasetId) -> Select[tuple[Any, ...]]:
-    return (
-        select(versions.c.number, versions.c.life, *_VERSION)
-        .where(versions.c.atlas_id == atlas, versions.c.dataset_id == dataset)
-        .order_by(versions.c.number.desc())
-    )
+def _key(atlas: AtlasId, dataset: DatasetId) -> dict[str, str]:
+    return {"in_atlas": atlas, "of_dataset": dataset}
 
 
 def _placed(row: RowMapping) -> Placed:
@@ -243,8 +278,8 @@ def _placed(row: RowMapping) -> Placed:
     return Placed(VersionRecord(**values), place)
 
 
-def _ingestion(row: RowMapping) -> tuple[int, IngestionRecord]:
-    record = IngestionRecord(
+def _ingestion(row: RowMapping) -> IngestionRecord:
+    return IngestionRecord(
         ingestion_id=str(row["number"]),
         dataset_id=row["dataset_id"],
         version_id=row["version_id"],
@@ -252,4 +287,3 @@ def _ingestion(row: RowMapping) -> tuple[int, IngestionRecord]:
         params=json.loads(row["params"]),
         at=row["at"],
     )
-    return row["number"], record

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _THREADS = 6
+# A store copies this well within a time-out, and a whole copy keeps a tag that tells its content.
+_COPIED_AT_ONCE = 256 * 1024 * 1024
 # Below this a look at the store costs as much as the upload.
 _SKIP_FROM = 1024
 
@@ -105,7 +107,7 @@ class Uploads:
         if pinned is not None:
             origin["VersionId"] = pinned
         size = head["ContentLength"]
-        if size < MULTIPART_FROM:
+        if size <= _COPIED_AT_ONCE:
             copied = self._clients.call(
                 form,
                 target,

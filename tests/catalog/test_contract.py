@@ -112,16 +112,24 @@ class TestFakeWithoutPreconditions(CatalogContract):
 class TestHttp(CatalogContract):
     """HTTP and S3, against a real server process."""
 
+    @pytest.fixture(scope="class")
+    def session(self, atlas: RunningAtlas) -> Iterator[PollySession]:
+        session = PollySession(Service(atlas.api_url, SecretStr(atlas.api_key)))
+        yield session
+        session.transport().close()
+
     @pytest.fixture
-    def place(self, atlas: RunningAtlas, atlas_id: str, tmp_path: Path) -> Iterator[Place]:
+    def place(
+        self, atlas: RunningAtlas, session: PollySession, atlas_id: str, tmp_path: Path
+    ) -> Iterator[Place]:
         data = tmp_path / "data.gct"
         data.write_text("#1.2\n")
-        key = SecretStr(atlas.api_key)
         connection = Connection(
-            api_url=atlas.api_url, api_key=key, atlas_id=AtlasId(atlas_id), pool_size=4
+            api_url=atlas.api_url,
+            api_key=SecretStr(atlas.api_key),
+            atlas_id=AtlasId(atlas_id),
+            pool_size=4,
         )
         connected = connect(connection)
-        session = PollySession(Service(atlas.api_url, key))
         yield HttpPlace(connected, Catalog(atlas_id, session=session), data)
-        session.transport().close()
         connected.close()

@@ -21,15 +21,18 @@ H5AD_SHA256 = "e71d41e737c941559b7c57c9243bdb3d2c889c2adfdf00e3422ac6b46783676f"
 MEMBER = "scanpy/datasets/10x_pbmc68k_reduced.h5ad"
 REQUIREMENTS = Path(__file__).with_name("demo_requirements.txt")
 
+_PREFIXES = {"well": "well-", "louvain": "cluster-"}
+
 Grouping = tuple[str, ...]
-BROAD: Sequence[Grouping] = (("bulk_labels",), ("well",), ("bulk_labels", "well"))
-"""94 datasets: cells of a kind, of a well, of a kind in a well."""
+BROAD: Sequence[Grouping] = (("bulk_labels",), ("well",), ("bulk_labels", "phase"))
+"""46 datasets: cells of a kind, of a well, of a kind in a phase of the cell cycle."""
 FINE: Sequence[Grouping] = (
     *BROAD,
+    ("bulk_labels", "well"),
     ("bulk_labels", "phase", "louvain"),
     ("bulk_labels", "phase", "well"),
 )
-"""307 datasets: those, and the same by phase of the cell cycle."""
+"""335 datasets: those, and finer ones by well and cluster."""
 
 
 def h5ad_file(cache: Path, *, given: Path | None = None) -> Path:
@@ -58,7 +61,9 @@ def slice_records(
     for grouping in groupings:
         for key, rows in cells.obs.groupby(list(grouping), observed=True):
             labels = {name: str(value) for name, value in zip(grouping, key, strict=True)}
-            dataset_id = "PBMC68K_" + "_".join(_word(value) for value in labels.values())
+            dataset_id = "PBMC68K_" + "_".join(
+                _word(f"{_PREFIXES.get(name, '')}{value}") for name, value in labels.items()
+            )
             part = cells[rows.index]
             path = folder / f"{dataset_id}.h5ad"
             _write(part, path)
@@ -109,8 +114,9 @@ def _read(h5ad: Path) -> "AnnData":
         # The file is from 2018; anndata reads it and says so once per element.
         warnings.simplefilter("ignore")
         whole = anndata.read_h5ad(h5ad)
-    # Only the matrix and its annotations: embeddings of a few cells mean nothing.
-    cells = anndata.AnnData(X=whole.X, obs=whole.obs, var=whole.var)
+    # The matrix, genes and annotations of cells: embeddings and statistics of genes were made
+    # over all cells and mean nothing for a few.
+    cells = anndata.AnnData(X=whole.X, obs=whole.obs, var=whole.var[[]])
     cells.obs["well"] = [name.rsplit("-", 1)[-1] for name in cells.obs_names]
     return cells
 

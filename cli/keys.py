@@ -1,7 +1,7 @@
 """``polly-bulk keys``: the API keys of a self-hosted atlas, also while it runs."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -113,7 +113,7 @@ def _line(row: "KeyRow") -> str:
     return f"{row.key_id}  made {made}  {state}  {_scope(row.grants)}  {row.label}".rstrip()
 
 
-def _scope(grants: dict[str, str]) -> str:
+def _scope(grants: Mapping[str, str]) -> str:
     from polly_core.server.schema import EVERY_ATLAS
 
     names = {EVERY_ATLAS: "every atlas"}

@@ -36,7 +36,6 @@ log = logging.getLogger(__name__)
 
 START_SECONDS = 60.0
 _LOOK_SECONDS = 0.1
-_HEALTH_SECONDS = 5.0
 _SICK_CHECKS = 6
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 10.0
 
@@ -45,7 +44,7 @@ class Seaweed:
     """One S3 server over one folder, for as long as this object is started.
 
     One thread starts the process, watches it, starts it again when it ends or does not answer
-    for half a minute, and stops it. The process ends when that thread does, so it never
+    six times in a row, and stops it. The process ends when that thread does, so it never
     outlives this program; one that still did is found at the next start and stopped.
     """
 
@@ -55,12 +54,14 @@ class Seaweed:
         *,
         s3_port: int = 0,
         binary: Path | None = None,
+        health_seconds: float = 5.0,
         chance: random.Random | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._folder = folder.resolve()
         self._s3_port = s3_port
         self._binary = binary
+        self._health_seconds = health_seconds
         self._chance = chance or random.SystemRandom()
         self._monotonic = monotonic
         self._config: SeaweedConfig | None = None
@@ -91,11 +92,11 @@ class Seaweed:
 
     def access(self) -> S3Access:
         """The server's own access to all objects."""
-        return self._access_of(self.config.catalog)
+        return access_of(self.config, self.config.catalog)
 
     def vendor(self) -> S3Access:
         """The identity that may only ask for temporary credentials."""
-        return self._access_of(self.config.vendor)
+        return access_of(self.config, self.config.vendor)
 
     def start(self) -> None:
         """Return when objects can be written and temporary credentials issued.
@@ -128,15 +129,6 @@ class Seaweed:
         if not self.ready:
             return "the bundled S3 server is being restarted"
         return system.disk_problem(self._folder)
-
-    def _access_of(self, pair: KeyPair) -> S3Access:
-        return S3Access(
-            endpoint_url=self.config.endpoint_url,
-            region=REGION,
-            bucket=BUCKET,
-            access_key=pair.access_key,
-            secret_key=SecretStr(pair.secret_key),
-        )
 
     def _prepare_folder(self) -> None:
         try:
@@ -213,13 +205,12 @@ class Seaweed:
     def _watch(self, binary: Path) -> None:
         checked_at, sick = self._monotonic(), 0
         while not self._stopping.wait(_LOOK_SECONDS):
-            if self.pid is not None and self._monotonic() - checked_at > _HEALTH_SECONDS:
+            if self.pid is not None and self._monotonic() - checked_at > self._health_seconds:
                 sick = 0 if self._is_healthy() else sick + 1
                 checked_at = self._monotonic()
             if self.pid is None or sick >= _SICK_CHECKS:
-                self._ready.clear()
-                log.error("the S3 server %s; starting it again", "hangs" if sick else "died")
-                self._end_process()
+                log.error("the S3 server %s; starting it again", "hangs" if self.pid else "died")
+                self._end_process(patience=0)
                 self._launch_again(binary)
                 checked_at, sick = self._monotonic(), 0
 
@@ -238,7 +229,7 @@ class Seaweed:
 
     def _is_healthy(self) -> bool:
         port = self.config.ports[S3_PORT]
-        connection = http.client.HTTPConnection(LOOPBACK, port, timeout=_HEALTH_SECONDS)
+        connection = http.client.HTTPConnection(LOOPBACK, port, timeout=self._health_seconds)
         try:
             connection.request("GET", "/healthz")
             return connection.getresponse().status == 200
@@ -247,8 +238,19 @@ class Seaweed:
         finally:
             connection.close()
 
-    def _end_process(self) -> None:
+    def _end_process(self, *, patience: float = system.STOP_SECONDS) -> None:
         self._ready.clear()
         if self._process is not None:
-            system.stop(self._process)
+            system.stop(self._process, patience=patience)
         system.sweep_sockets(self.config.all_ports().values())
+
+
+def access_of(config: SeaweedConfig, pair: KeyPair) -> S3Access:
+    """The store as one of its two identities sees it."""
+    return S3Access(
+        endpoint_url=config.endpoint_url,
+        region=REGION,
+        bucket=BUCKET,
+        access_key=pair.access_key,
+        secret_key=SecretStr(pair.secret_key),
+    )

@@ -32,7 +32,7 @@ os.execv(sys.argv[2], sys.argv[2:])
 """
 
 
-def find_binary(*, system: str = "", machine: str = "") -> Path:
+def find_binary(*, system: str = "", machine: str = "", package: str = PACKAGE) -> Path:
     """The ``weed`` program that came with the pinned package.
 
     Raises:
@@ -45,35 +45,35 @@ def find_binary(*, system: str = "", machine: str = "") -> Path:
             "S3 server yourself (with versioning) and name it with --s3-endpoint and --s3-bucket"
         )
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-        for file in importlib.metadata.files(PACKAGE) or ():
+        for file in importlib.metadata.files(package) or ():
             binary = Path(str(file.locate()))
             if file.name == "weed" and os.access(binary, os.X_OK):
                 return binary.resolve()
     raise CannotProceed(
-        f"The bundled S3 server (package {PACKAGE}) is not installed for {sys.executable}. Run "
-        f"'make setup', or name another S3 with --s3-endpoint and --s3-bucket"
+        f"The bundled S3 server (package {package}) is not installed for {sys.executable}. Run "
+        "'make setup', or name another S3 with --s3-endpoint and --s3-bucket"
     )
 
 
-def check_disk(folder: Path) -> None:
+def check_disk(folder: Path, *, least: int = LEAST_FREE_BYTES) -> None:
     """Refuse to start where the first writes would fail.
 
     Raises:
         CannotProceed: the disk is all but full.
     """
-    if problem := disk_problem(folder):
+    if problem := disk_problem(folder, least=least):
         raise CannotProceed(f"{problem}. Make room, or name another folder with --data")
 
 
-def disk_problem(folder: Path) -> str:
+def disk_problem(folder: Path, *, least: int = LEAST_FREE_BYTES) -> str:
     """Say that the disk is full if it is; else nothing."""
     free = shutil.disk_usage(folder).free
-    if free >= LEAST_FREE_BYTES:
+    if free >= least:
         return ""
     megabyte = 1024 * 1024
     return (
         f"the disk of {folder} is full: {free // megabyte} MB are free, "
-        f"at least {LEAST_FREE_BYTES // megabyte} MB are needed"
+        f"at least {least // megabyte} MB are needed"
     )
 
 

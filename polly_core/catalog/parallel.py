@@ -55,9 +55,9 @@ class _Work(Generic[ItemT, ResultT]):
             except Exception as error:  # noqa: BLE001 - the boundary of an item
                 with self._lock:
                     self._failures[number] = Failure(item, error)
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - report() raises it where it is wanted
                 self.stop(error)
-                raise
+                return
             else:
                 with self._lock:
                     self._results[number] = (item, result)

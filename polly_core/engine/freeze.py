@@ -21,6 +21,8 @@ from polly_core.planning.selection import Where
 # A page read again costs one call and gives all its datasets; alone, each costs a call.
 WORTHWHILE_ITEMS_PER_PAGE = 4
 LOOKUP = 500
+# Pages of a listing come one after the other; the largest that services give make it short.
+PAGE_SIZE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,7 @@ class Freezer:
     def _listed(self) -> Iterator[Found]:
         link: str | None = None
         while True:
-            page = self.reader.page(link, size=self.run.options.shard_size)
+            page = self.reader.page(link, size=PAGE_SIZE)
             for record in self._matching(page.records):
                 yield Found(record.dataset_id, listed=True, page=link)
             if page.next_link is None:

@@ -5,12 +5,13 @@ import time
 from collections import deque
 from collections.abc import Callable
 from enum import Enum
+from queue import SimpleQueue
 
 from polly_core.engine.limiter import Limiter
 
-# Object reads do not count against the service's limit; a few threads of their own keep the
-# requests' slots full while the next shard is read.
-READERS = 16
+# Object reads do not count against the service's limit; they have threads of their own, so that
+# the requests' slots stay full while the next shard is read.
+READERS = 32
 
 
 class Kind(Enum):
@@ -67,21 +68,24 @@ class Gate:
 class Pool:
     """Runs jobs on a bounded number of threads. A job handles its own errors.
 
-    Reads go first: they are short, and they are what keeps the requests' slots full.
+    What may start is decided when a job comes or ends, and by ``wake``; threads only take what
+    was admitted, so that none is woken in vain.
     """
 
-    def __init__(
-        self, limiter: Limiter, gate: Gate, *, readers: int = READERS, name: str = "polly"
-    ) -> None:
+    def __init__(self, limiter: Limiter, gate: Gate, *, readers: int = READERS) -> None:
         self._limiter = limiter
         self._gate = gate
-        self._queues: dict[Kind, deque[Job]] = {kind: deque() for kind in Kind}
-        self._ready = threading.Condition()
+        self._readers = readers
+        self._lock = threading.Lock()
+        self._reads: deque[Job] = deque()
+        self._calls: deque[Job] = deque()
+        self._writes: deque[Job] = deque()
+        self._admitted: SimpleQueue[tuple[bool, Job] | None] = SimpleQueue()
+        self._reading = 0
         self._in_flight = 0
-        self._closing = False
         # Daemons: a request that never answers must not keep the process from ending.
         self._threads = [
-            threading.Thread(target=self._work, name=f"{name}-{n}", daemon=True)
+            threading.Thread(target=self._work, name=f"polly-{n}", daemon=True)
             for n in range(limiter.ceiling + readers)
         ]
         for thread in self._threads:
@@ -92,67 +96,56 @@ class Pool:
         """Requests under way."""
         return self._in_flight
 
+    @property
+    def waiting_writes(self) -> int:
+        """Writes that are queued and not started."""
+        return len(self._writes)
+
     def submit(self, kind: Kind, job: Job) -> None:
         """Queue a job; it starts when a thread, a slot and the gate allow."""
-        with self._ready:
-            self._queues[kind].append(job)
-            self._ready.notify()
+        with self._lock:
+            if kind is Kind.READ:
+                self._reads.append(job)
+            elif kind is Kind.CALL:
+                self._calls.append(job)
+            else:
+                self._writes.append(job)
+            self._admit()
 
     def wake(self) -> None:
-        """Look again: the gate or the limiter changed."""
-        with self._ready:
-            self._ready.notify_all()
-
-    def drop_writes(self) -> list[Job]:
-        """Take back the writes that have not started."""
-        with self._ready:
-            dropped = list(self._queues[Kind.WRITE])
-            self._queues[Kind.WRITE].clear()
-            return dropped
+        """Look again: the gate or the limiter may have changed."""
+        with self._lock:
+            self._admit()
 
     def close(self) -> None:
         """Let the threads end once what they do is done; queued jobs are not started."""
-        with self._ready:
-            self._closing = True
-            self._ready.notify_all()
+        with self._lock:
+            for queued in (self._reads, self._calls, self._writes):
+                queued.clear()
+        for _ in self._threads:
+            self._admitted.put(None)
+
+    def _admit(self) -> None:
+        while self._reads and self._reading < self._readers:
+            self._reading += 1
+            self._admitted.put((False, self._reads.popleft()))
+        while self._in_flight < self._limiter.allowed:
+            if self._calls:
+                job = self._calls.popleft()
+            elif self._writes and self._gate.closed_for()[0] <= 0:
+                job = self._writes.popleft()
+            else:
+                return
+            self._in_flight += 1
+            self._admitted.put((True, job))
 
     def _work(self) -> None:
-        while True:
-            taken = self._take()
-            if taken is None:
-                return
-            kind, job = taken
-            try:
-                job()
-            finally:
-                if kind is not Kind.READ:
-                    self._give_back()
-
-    def _give_back(self) -> None:
-        with self._ready:
-            self._in_flight -= 1
-            self._ready.notify()
-
-    def _take(self) -> tuple[Kind, Job] | None:
-        with self._ready:
-            while True:
-                if self._closing:
-                    return None
-                if self._queues[Kind.READ]:
-                    return Kind.READ, self._queues[Kind.READ].popleft()
-                kind, wait = self._next_request()
-                if kind is not None:
-                    self._in_flight += 1
-                    return kind, self._queues[kind].popleft()
-                self._ready.wait(wait)
-
-    def _next_request(self) -> tuple[Kind | None, float | None]:
-        """Which request may start now, else how long to wait before looking again."""
-        if self._in_flight >= self._limiter.allowed:
-            return None, None
-        if self._queues[Kind.CALL]:
-            return Kind.CALL, None
-        if not self._queues[Kind.WRITE]:
-            return None, None
-        seconds, _ = self._gate.closed_for()
-        return (Kind.WRITE, None) if seconds <= 0 else (None, min(seconds, 1.0))
+        while (taken := self._admitted.get()) is not None:
+            is_request, job = taken
+            job()
+            with self._lock:
+                if is_request:
+                    self._in_flight -= 1
+                else:
+                    self._reading -= 1
+                self._admit()

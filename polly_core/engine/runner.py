@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from polly_core.engine.events import Stage, Work
 from polly_core.engine.execution import Execution
+from polly_core.engine.freeze import PAGE_SIZE
 from polly_core.engine.points import Point
 from polly_core.engine.shard import SETTLE_MARGIN, Engine, ShardRun
 from polly_core.errors import CatalogError, RunBusy
@@ -115,7 +116,7 @@ class Runner:
         found: dict[DatasetId, DatasetRecord] = {}
         for link in shard.pages:
             try:
-                page = self.engine.jobs.reader.page(link, size=self.run.options.shard_size)
+                page = self.engine.jobs.reader.page(link, size=PAGE_SIZE)
             except CatalogError as error:
                 log.warning("shard %s: page not read again (%s)", shard.shard, error)
                 return {}

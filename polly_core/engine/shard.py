@@ -36,11 +36,12 @@ from polly_core.models.run import NOT_WELL, ItemState, Outcome, StopReason
 
 log = logging.getLogger(__name__)
 
-# Architecture: outcomes are committed in groups of at most fifty or half a second. Half of that
-# leaves room for the commit itself.
-GROUP = 25
-GROUP_SECONDS = 0.25
+# Outcomes are committed in groups of at most fifty or half a second, the commit included.
+GROUP = 50
+GROUP_SECONDS = 0.3
 TICK = 0.05
+# Events are looked at together: waking for each of them costs more than handling it.
+LULL = 0.01
 # Writes of one item whose answers were lost, before it is left unknown.
 MOST_SENDS = 5
 # Reads of one item that failed while other items got through.
@@ -156,9 +157,8 @@ class ShardRun:
         """Commit the intent for as many items as the window has room, then hand them out."""
         window = self._engine.jobs.limiter.ceiling
         room = min(window - len(self._sent), len(self._ready))
-        # Small refills would cost a transaction each; wait for a quarter of a window.
-        enough = room >= min(max(window // 4, 1), GROUP) or len(self._sent) <= window // 2
-        if room <= 0 or not enough:
+        # Each refill is a transaction: while workers have writes to start, wait for half a window.
+        if room <= 0 or (room < window // 2 and self._engine.pool.waiting_writes):
             return
         taken = [self._ready.popleft() for _ in range(room)]
         self._sent.update(taken)
@@ -204,6 +204,8 @@ class ShardRun:
         try:
             if self._running or self._timers:
                 taken.append(self._events.get(timeout=TICK))
+                if self._running > 1:
+                    time.sleep(LULL)
             while len(taken) < GROUP:
                 taken.append(self._events.get_nowait())
         except Empty:
@@ -389,6 +391,8 @@ class ShardRun:
         heapq.heappush(self._timers, (self._engine.clock() + wait, work.seq, work))
 
     def _fire_timers(self) -> None:
+        # The gate opens by itself; somebody has to look.
+        self._engine.pool.wake()
         now = self._engine.clock()
         while self._timers and self._timers[0][0] <= now:
             work = heapq.heappop(self._timers)[2]

@@ -10,6 +10,10 @@ __all__ = ["JsonObject", "JsonValue", "Model", "canonical_json", "digest"]
 
 JsonObject: TypeAlias = dict[str, JsonValue]
 
+_CANONICAL = json.JSONEncoder(
+    sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":")
+)
+
 
 class Model(BaseModel):
     """Base of every model that crosses a module: frozen, and strict about unknown members."""
@@ -26,9 +30,7 @@ def canonical_json(value: object) -> bytes:
         ValueError: the value holds NaN or an infinity.
         TypeError: the value is not JSON.
     """
-    text = json.dumps(
-        value, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":")
-    )
+    text = _CANONICAL.encode(value)
     # A lone surrogate is legal in JSON text but has no UTF-8 form of its own.
     return text.encode("utf-8", "surrogatepass")
 

@@ -55,10 +55,9 @@ def create_app(
     )
     app = FastAPI(
         openapi_url=None,
-        root_path=house.settings.root_path,
         redirect_slashes=False,
         middleware=[
-            Middleware(Boundary),
+            Middleware(Boundary, root_path=house.settings.root_path),
             Middleware(GZipMiddleware, minimum_size=_SMALLEST_COMPRESSED, compresslevel=_FAST),
             Middleware(Authentication, access=house.access),
             Middleware(Faulty, rehearsal=house.rehearsal),

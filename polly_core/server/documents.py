@@ -256,7 +256,7 @@ class _Members:
         if not isinstance(value, str):
             raise self._unexpected(name, "a string")
         if not _encodable(value):
-            raise self._unexpected(name, "a string of whole characters")
+            raise self._unexpected(name, "whole characters")
         return value
 
     def text_if_given(self, name: str) -> str | None:
@@ -313,7 +313,7 @@ def _expected_version(members: _Members) -> VersionId | None:
 def _ingestion(members: _Members) -> IngestionRequest:
     params = members.object_or_null("ingestion_params")
     if not _encodable(json.dumps(params, ensure_ascii=False)):
-        raise bad_request("ingestion_params: expected strings of whole characters")
+        raise bad_request("ingestion_params: expected whole characters in every string")
     known = _Members(params or {}, "ingestion_params")
     priority = known.text_or_null("priority")
     if priority is not None and priority not in PRIORITIES:

@@ -30,18 +30,27 @@ _LOGGER = logging.getLogger(__name__)
 
 
 class Boundary:
-    """Turns what nobody expected into a 500 that says nothing but where to look in the log."""
+    """Turns what nobody expected into a 500 that says nothing but where to look in the log.
+
+    Being outermost it also says which part of the path is not the routes' to read.
+    """
 
     def __init__(
-        self, app: ASGIApp, *, new_id: Callable[[], str] = lambda: uuid.uuid4().hex
+        self,
+        app: ASGIApp,
+        *,
+        root_path: str = "",
+        new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
     ) -> None:
         self._app = app
+        self._root_path = root_path
         self._new_id = new_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        scope["root_path"] = scope.get("root_path") or self._root_path
         correlation = self._new_id()
         started = False
 

@@ -1,6 +1,7 @@
 """Builds the application with objects in memory, a clock that is set, and some keys."""
 
 import itertools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ class TestHouse:
     def __init__(self, path: Path, settings: ServerSettings | None = None) -> None:
         self.now = START_MS
         self.monotonic = 0.0
-        self.chances = itertools.repeat(0.5)
+        self.chances: Iterator[float] = itertools.repeat(0.5)
         self.store = Store.open(path, new_id=lambda: "00000000-0000-4000-8000-000000000000")
         self.blobs = MemoryBlobs()
         self.issuer = MemoryIssuer()
@@ -64,7 +65,7 @@ class TestHouse:
         return self.blobs.upload(f"{atlas}/v2/{dataset}/{dataset}.gct", content)
 
     def create(
-        self, dataset: str, *, atlas: str = "9", meta: object = None, **attributes: object
+        self, dataset: str, *, atlas: str = "9", meta: object = None, **attributes: Any
     ) -> Answer:
         """Create a dataset, with plain attributes where none are given."""
         given = {
@@ -73,20 +74,21 @@ class TestHouse:
             "metadata": {"organism": "Homo sapiens"},
             **attributes,
         }
-        given.setdefault("data_s3_uri", self.data(dataset, atlas=atlas))
+        if "data_s3_uri" not in given:
+            given["data_s3_uri"] = self.data(dataset, atlas=atlas)
         return self.writer.post(
             f"/repositories/{atlas}/datasets", envelope(dataset, given, meta=meta)
         )
 
     def update(
-        self, dataset: str, *, atlas: str = "9", meta: object = None, **attributes: object
+        self, dataset: str, *, atlas: str = "9", meta: object = None, **attributes: Any
     ) -> Answer:
         """Change a dataset."""
         return self.writer.patch(
             f"/repositories/{atlas}/datasets/{dataset}", envelope(dataset, attributes, meta=meta)
         )
 
-    def attach(self, dataset: str, name: str, *, atlas: str = "9", **attributes: object) -> Answer:
+    def attach(self, dataset: str, name: str, *, atlas: str = "9", **attributes: Any) -> Answer:
         """Attach a file, uploading one where no URI is given."""
         given = {
             "file_name": name,

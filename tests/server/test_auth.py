@@ -120,7 +120,7 @@ def test_nobody_else_is_let_in(access: AccessControl) -> None:
 def test_the_whole_digest_is_compared(access: AccessControl, store: Store) -> None:
     key = access.create_key({"9": Access.READ}).key.get_secret_value()
     with store.write() as connection:
-        connection.exec_driver_sql("UPDATE keys SET digest = digest || x'00'")
+        connection.exec_driver_sql("UPDATE keys SET digest = CAST(digest || 'x' AS BLOB)")
     assert access.authenticate(key) is None
 
 

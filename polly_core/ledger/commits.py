@@ -168,24 +168,23 @@ def _record_outcomes(
 def _is_news(changes: Changes, outcome: Outcome) -> bool:
     """Move the item, unless this outcome is recorded already."""
     known = changes.of(outcome.seq)
-    if known.state is outcome.state:
-        if known.version_after != outcome.version_after:
-            raise LedgerError(
-                f"{known} is {known.state.value} with version "
-                f"{known.version_after} and cannot become {outcome.state.value} with version "
-                f"{outcome.version_after}"
-            )
-        return False
     if outcome.state not in transitions.OUTCOMES or (
         known.state is ItemState.SELECTED and outcome.state is ItemState.PLANNED
     ):
         raise LedgerError(
-            f"{known} is {known.state.value} and {outcome.state.value} is no "
-            "outcome of that; plans are recorded by record_plans, writes as sent"
+            f"{known} is {known.state.value} and {outcome.state.value} is no outcome of that; "
+            "plans are recorded by record_plans, writes as sent"
         )
-    changes.move(known, outcome.state)
-    known.version_after = outcome.version_after
-    return True
+    if known.state is not outcome.state:
+        changes.move(known, outcome.state)
+        known.version_after = outcome.version_after
+        return True
+    if known.version_after != outcome.version_after:
+        raise LedgerError(
+            f"{known} is {known.state.value} with version {known.version_after} and cannot become "
+            f"{outcome.state.value} with version {outcome.version_after}"
+        )
+    return False
 
 
 def _record_sent(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from polly_core.engine.planned import RunPlan
 from polly_core.ledger.rows import RunRow
 from polly_core.models.jsonvalue import JsonValue
-from polly_core.models.run import RunSummary
+from polly_core.models.run import RunState, RunSummary
 from polly_core.planning.summary import ChangeGroup, PlanSummary, Tally
 
 SHOWN_GROUPS = 8
@@ -37,8 +37,10 @@ def summary_text(summary: RunSummary) -> str:
     lines = [
         f"run {summary.run_id} (ingestion_run_id): {_standing(summary)}",
         f"  {summary.operation} in {summary.catalog}",
-        f"  {counts.total} items: {states or 'none'}; {counts.verified} verified",
+        f"  {counts.total} items: {states or 'none'}",
     ]
+    if counts.verified:
+        lines.append(f"  {counts.verified} verified by reading the history back")
     if counts.not_processed:
         lines.append(f"  {counts.not_processed} not processed")
     if summary.seconds:
@@ -49,16 +51,17 @@ def summary_text(summary: RunSummary) -> str:
 
 def next_steps(summary: RunSummary) -> Iterator[str]:
     """Commands that go on from here."""
-    if summary.counts.not_processed or summary.stop is not None:
+    if summary.state is not RunState.FINISHED:
         yield f"  go on with: polly-bulk resume {summary.run_id}"
     if summary.counts.not_well:
         yield f"  what did not end well: polly-bulk report {summary.run_id} --only not-well"
 
 
 def _standing(summary: RunSummary) -> str:
-    if summary.stop is not None:
-        return f"stopped ({summary.stop}): {summary.message}"
-    return str(summary.state)
+    if summary.stop is None:
+        return str(summary.state)
+    told = summary.message and summary.message != summary.stop
+    return f"stopped ({summary.stop}){f': {summary.message}' if told else ''}"
 
 
 def _counts(summary: PlanSummary) -> str:

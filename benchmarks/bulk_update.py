@@ -14,6 +14,7 @@ Figures of different runs must not be compared, ratios inside one run may.
 import argparse
 import json
 import os
+import shlex
 import shutil
 import sys
 import tempfile
@@ -65,6 +66,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--vendor-python", type=Path, help="a Python with polly-python 4.8.0")
     parser.add_argument("--json", type=Path, help="write every figure to this file")
     parser.add_argument("--check", action="store_true", help="exit 1 when a target is missed")
+    parser.add_argument("--under", default="", help="a profiler to run each contender under")
     parser.add_argument("--keep", action="store_true", help="keep the folder with the logs")
     return parser.parse_args()
 
@@ -108,6 +110,7 @@ def _with_servers(
             stub=stub,
             access=access,
             prefect_url=prefect_url,
+            under=tuple(shlex.split(arguments.under)),
             vendor_python=_vendor_python(arguments.vendor_python, chosen),
         )
 

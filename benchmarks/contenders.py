@@ -111,6 +111,8 @@ class Field:
     access: ObjectAccess
     prefect_url: str
     vendor_python: Path | None
+    under: tuple[str, ...] = ()
+    """A profiler's command line, put before each contender's."""
 
 
 class Result(Model):
@@ -180,9 +182,10 @@ def _contest(field: Field, contender: Contender, folder: Path) -> Contest:
 
 def _command(field: Field, contender: Contender, contest: Path) -> list[str]:
     if contender.vendor:
-        assert field.vendor_python is not None
-        return [str(field.vendor_python), str(_PROGRAMS / f"{contender.program}.py"), str(contest)]
-    return [sys.executable, "-m", f"benchmarks.contestants.{contender.program}", str(contest)]
+        program = [str(field.vendor_python), str(_PROGRAMS / f"{contender.program}.py")]
+    else:
+        program = [sys.executable, "-m", f"benchmarks.contestants.{contender.program}"]
+    return [*field.under, *program, str(contest)]
 
 
 def _environment(field: Field) -> dict[str, str]:
@@ -200,7 +203,8 @@ def _environment(field: Field) -> dict[str, str]:
 def _result(
     contender: Contender, count: int, done: measure.Measured, stats: dict[str, Any]
 ) -> Result:
-    own = json.loads(done.stdout.strip().splitlines()[-1])
+    # A profiler may have the last word.
+    own = json.loads([line for line in done.stdout.splitlines() if line.startswith("{")][-1])
     calls = stats["calls"]
     seconds = own["ended_at"] - stats["first_call"]
     writes = calls.get("patch", 0)

@@ -19,13 +19,14 @@ class NeutralReader:
 
     def __init__(self, api_url: str, api_key: str, s3_endpoint_url: str, region: str) -> None:
         self._base = api_url.rstrip("/")
-        self._headers = {"x-api-key": api_key}
+        self._session = requests.Session()
+        self._session.headers["x-api-key"] = api_key
         self._s3_endpoint_url = s3_endpoint_url
         self._region = region
 
     def get(self, path: str) -> dict[str, Any]:
         """One GET; anything but 200 is a failure of the test."""
-        answer = requests.get(self._base + path, headers=self._headers, timeout=30)
+        answer = self._session.get(self._base + path, timeout=30)
         assert answer.status_code == 200, f"{path}: {answer.status_code} {answer.text}"
         document: dict[str, Any] = answer.json()
         return document
@@ -46,9 +47,7 @@ class NeutralReader:
                 "attributes": {"omixatlas_id": atlas, "copy_dest_omixatlas_id": None},
             }
         }
-        answer = requests.post(
-            f"{self._base}/session-tokens", headers=self._headers, json=body, timeout=30
-        )
+        answer = self._session.post(f"{self._base}/session-tokens", json=body, timeout=30)
         attributes = answer.json()["data"]["attributes"]
         tokens = attributes["tokens"]
         client = boto3.client(
@@ -189,7 +188,8 @@ def _ingestions(
         assert facts["run_id"]
         assert given is None or facts["run_id"] == given
         found[facts["dataset_id"]].append([version, facts["params"]])
-    return found
+    # Threads wrote to several datasets at once; the order within one is theirs.
+    return dict(sorted(found.items()))
 
 
 def _split(uri: str) -> tuple[str, str, str]:

@@ -119,4 +119,6 @@ def kind(error: Exception) -> str:
     name = type(error).__name__
     if name.startswith(("Unauthorized", "NotAuthenticated")):
         return "unauthorized"
-    return "value error" if isinstance(error, ValueError) else name
+    # What the HTTP library raises for NaN is no ValueError.
+    no_value = isinstance(error, ValueError) or name == "InvalidJSONError"
+    return "value error" if no_value else name

@@ -154,10 +154,10 @@ def pages(player: Player) -> None:
             f"page-{number:03}", "T", copied.data_location, {"n": number}, data_format="txt"
         )
 
-    player.threading.for_each_threaded(range(1, 120), create, max_workers=4)
+    player.threading.for_each_threaded(range(1, 100), create, max_workers=4)
     found = elsewhere.list_datasets()
     player.note("all pages", [each.dataset_id for each in found])
-    player.note("some pages", [each.dataset_id for each in elsewhere.list_datasets(limit=110)][-1])
+    player.note("some pages", [each.dataset_id for each in elsewhere.list_datasets(limit=102)][-1])
     prefetched = elsewhere.list_datasets(prefetch_metadata=True)
     player.note("metadata of all pages", [each.metadata() for each in prefetched])
     player.note_error(

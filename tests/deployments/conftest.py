@@ -52,7 +52,7 @@ class Deployed:
     def wait_until_processed(self, run_id: UUID, items: int) -> None:
         """Return when the run is under way."""
         eventually(
-            lambda: self.processed(run_id) >= items, seconds=60, what=f"{items} items of {run_id}"
+            lambda: self.processed(run_id) >= items, seconds=200, what=f"{items} items of {run_id}"
         )
 
     def kill(self, run_id: UUID) -> None:

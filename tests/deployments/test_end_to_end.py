@@ -19,7 +19,7 @@ from tests.deployments.conftest import DEPLOYMENT, Deployed, datasets, update_of
 from tests.support.datasets import fill, version_counts
 from tests.support.prefect import artifacts_of, ended, eventually, logs_of, task_runs_of
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 
 def test_it_is_scheduled(deployed: Deployed) -> None:
@@ -159,7 +159,7 @@ def test_flow_run_retry_takes_up_a_run_that_was_killed(deployed: Deployed) -> No
             if (found := deployed.client.read_flow_run(run_id)).state_name == "Completed"
             else None
         ),
-        seconds=120,
+        seconds=200,
         what="the end of the retried run",
     )
     assert run.run_count == 2

@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 
 import pytest
-from prefect import Flow, Task
+from prefect import Task
 from prefect.cache_policies import NO_CACHE
 from prefect.task_runners import ThreadPoolTaskRunner
 
@@ -73,7 +73,7 @@ def test_tasks_are_never_cached_and_repeated_for_infrastructure_only(made: Task[
 
 
 def test_the_flow_keeps_its_summary_and_is_not_repeated_by_itself() -> None:
-    flow: Flow[..., object] = bulk_update
+    flow = bulk_update
     assert flow.retries == 0
     assert flow.persist_result is True
     assert flow.result_serializer == "json"

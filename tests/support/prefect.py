@@ -154,7 +154,7 @@ def logs_of(client: SyncPrefectClient, run_id: UUID) -> list[Log]:
     return client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run_id])))
 
 
-def ended(client: SyncPrefectClient, run_id: UUID, *, seconds: float = 90.0) -> FlowRun:
+def ended(client: SyncPrefectClient, run_id: UUID, *, seconds: float = 200.0) -> FlowRun:
     """The flow run once it is in a final state."""
 
     def look() -> FlowRun | None:

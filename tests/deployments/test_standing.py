@@ -1,0 +1,32 @@
+"""What stands on a Prefect server beside the deployments."""
+
+import subprocess
+import sys
+
+import pytest
+
+from deployments.standing import DEAD_RUNS, set_up
+from tests.support.prefect import ROOT, PrefectServer
+
+pytestmark = pytest.mark.timeout(180)
+
+
+def test_it_is_set_up_once_and_again_without_harm(prefect_server: PrefectServer) -> None:
+    with prefect_server.in_use() as client:
+        set_up(slots=77)
+        before = client.read_global_concurrency_limit_by_name("polly-api").limit
+        set_up(slots=78)
+        assert client.read_global_concurrency_limit_by_name("polly-api").limit == before
+        (automation,) = client.read_automations_by_name(DEAD_RUNS)
+        assert automation.enabled
+
+
+def test_prefects_server_and_ours_live_in_one_process() -> None:
+    """They share FastAPI and SQLAlchemy; a version that breaks one of them breaks here."""
+    program = (
+        "import prefect.server.api.server as p; import polly_core.server.app as o; p.create_app()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

@@ -14,6 +14,7 @@ from polly_core.models.jsonvalue import Model
 from polly_core.models.wire import S3Tokens
 
 if TYPE_CHECKING:
+    from botocore.client import BaseClient
     from botocore.config import Config
     from botocore.exceptions import ClientError
     from mypy_boto3_s3.client import S3Client
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 Diagnosis = Callable[[], str]
 """Why the store may be failing right now; empty when nothing is known."""
 
+_PROBE_REPEATS = 500
 _MISSING = {
     "404",
     "405",
@@ -52,34 +54,14 @@ def no_diagnosis() -> str:
 
 def s3_client(access: S3Access, *, tokens: S3Tokens | None = None) -> "S3Client":
     """A thread-safe client with short time-outs; with ``tokens``, as whoever holds them."""
-    from botocore.session import Session
-
-    secret = access.secret_key.get_secret_value()
-    client = Session().create_client(
-        "s3",
-        endpoint_url=access.endpoint_url,
-        region_name=access.region,
-        aws_access_key_id=tokens.AccessKeyId if tokens else access.access_key,
-        aws_secret_access_key=tokens.SecretAccessKey if tokens else secret,
-        aws_session_token=tokens.SessionToken if tokens else None,
-        config=_config(),
-    )
-    return cast("S3Client", client)
+    return cast("S3Client", _client("s3", access, access.endpoint_url, tokens))
 
 
-def sts_client(access: S3Access, *, endpoint_url: str | None = None) -> "STSClient":
+def sts_client(
+    access: S3Access, *, endpoint_url: str | None = None, tokens: S3Tokens | None = None
+) -> "STSClient":
     """A thread-safe client of the credential service, at the store's endpoint by default."""
-    from botocore.session import Session
-
-    client = Session().create_client(
-        "sts",
-        endpoint_url=endpoint_url or access.endpoint_url,
-        region_name=access.region,
-        aws_access_key_id=access.access_key,
-        aws_secret_access_key=access.secret_key.get_secret_value(),
-        config=_config(),
-    )
-    return cast("STSClient", client)
+    return cast("STSClient", _client("sts", access, endpoint_url or access.endpoint_url, tokens))
 
 
 @contextmanager
@@ -120,6 +102,21 @@ def ensure_bucket(client: "S3Client", bucket: str) -> None:
             )
 
 
+def check_round_trip(client: "S3Client", bucket: str, key: str) -> None:
+    """Write an object, read it back and remove it without a trace.
+
+    Raises:
+        StorageError: one of them does not work.
+    """
+    content = key.encode() * _PROBE_REPEATS
+    with storage_errors(f"Writing and reading the probe {key}"):
+        version = client.put_object(Bucket=bucket, Key=key, Body=content)["VersionId"]
+        found = client.get_object(Bucket=bucket, Key=key, VersionId=version)["Body"].read()
+        client.delete_object(Bucket=bucket, Key=key, VersionId=version)
+    if found != content:
+        raise StorageError(f"The probe {key} was not read as it was written")
+
+
 def has_versions(client: "S3Client", bucket: str) -> bool:
     """Whether the bucket keeps every version of every object."""
     with storage_errors(f"Asking bucket {bucket!r} for its versioning"):
@@ -143,6 +140,23 @@ def _refusal(what: str, error: "ClientError", diagnosis: Diagnosis) -> StorageEr
     if code in _DENIED:
         return StorageDenied(f"{what}: the object store denied it ({code})")
     return StorageError(f"{what}: the object store refused it ({status} {code})")
+
+
+def _client(
+    service: str, access: S3Access, endpoint_url: str, tokens: S3Tokens | None
+) -> "BaseClient":
+    from botocore.session import Session
+
+    secret = access.secret_key.get_secret_value()
+    return Session().create_client(
+        service,
+        endpoint_url=endpoint_url,
+        region_name=access.region,
+        aws_access_key_id=tokens.AccessKeyId if tokens else access.access_key,
+        aws_secret_access_key=tokens.SecretAccessKey if tokens else secret,
+        aws_session_token=tokens.SessionToken if tokens else None,
+        config=_config(),
+    )
 
 
 def _config() -> "Config":

@@ -8,13 +8,14 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
 from polly_core.errors import CannotProceed, PollyError, StorageError
 from polly_core.models.catalog import AtlasId
 from polly_core.server import seaweed_process as system
-from polly_core.server.s3 import S3Access, ensure_bucket, s3_client
+from polly_core.server.s3 import S3Access, check_round_trip, ensure_bucket, s3_client
 from polly_core.server.seaweed_config import (
     BUCKET,
     LOOPBACK,
@@ -32,9 +33,13 @@ from polly_core.server.seaweed_config import (
 )
 from polly_core.server.tokens import StsIssuer
 
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+
 log = logging.getLogger(__name__)
 
 START_SECONDS = 60.0
+_PROBE_KEY = ".server/probe"  # no atlas id begins with a dot
 _LOOK_SECONDS = 0.1
 _SICK_CHECKS = 6
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 10.0
@@ -69,6 +74,7 @@ class Seaweed:
         self._thread: threading.Thread | None = None
         self._first_start = threading.Event()
         self._failure: PollyError | None = None
+        self._clients: tuple[S3Client, StsIssuer] | None = None
         self._stopping = threading.Event()
         self._ready = threading.Event()
 
@@ -173,6 +179,7 @@ class Seaweed:
     def _await_service(self, logged: int) -> None:
         deadline = self._monotonic() + START_SECONDS
         trouble = "its port did not open"
+        self._probes()
         while self._monotonic() < deadline:
             if self._stopping.wait(0.02):
                 raise CannotProceed("Stopped while the bundled S3 server was starting")
@@ -198,9 +205,19 @@ class Seaweed:
         )
 
     def _make_ready(self) -> None:
-        ensure_bucket(s3_client(self.access()), BUCKET)
+        client, issuer = self._probes()
+        ensure_bucket(client, BUCKET)
+        # It accepts requests a moment before it knows where its objects are.
+        check_round_trip(client, BUCKET, _PROBE_KEY)
         # With a short signing key it would serve objects, but never issue credentials.
-        StsIssuer(self.vendor(), role_arn=ROLE_ARN).issue(AtlasId("start-up-check"), write=False)
+        issuer.issue(AtlasId("start-up-check"), write=False)
+
+    def _probes(self) -> "tuple[S3Client, StsIssuer]":
+        # Making clients takes as long as the server takes to start: once is enough.
+        if self._clients is None:
+            issuer = StsIssuer(self.vendor(), role_arn=ROLE_ARN)
+            self._clients = (s3_client(self.access()), issuer)
+        return self._clients
 
     def _watch(self, binary: Path) -> None:
         checked_at, sick = self._monotonic(), 0

@@ -9,11 +9,11 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerContext, ForkServerProcess
+from unittest.mock import patch
 
-from polly_core.engine import execution
 from polly_core.engine.points import Point
 from polly_core.engine.request import RunRequest, Surroundings
 from polly_core.engine.session import Session, open_session
@@ -36,7 +36,7 @@ class Job:
     signal_number: int = signal.SIGKILL
     process: str = ""
     """What it gives itself out to be, as if it ran on another host."""
-    lease_margin: float = 0.0
+    lease_margin: float | None = None
     """Another margin of its leases, for tests that wait for them to expire."""
 
 
@@ -76,12 +76,27 @@ def carry_through(session: Session, *, barrier: bool) -> RunSummary:
     return session.finish()
 
 
+@contextmanager
+def _passed_off(job: Job) -> Iterator[None]:
+    with ExitStack() as stack:
+        if job.process:
+            name = "polly_core.engine.execution.this_process"
+            stack.enter_context(patch(name, lambda: job.process))
+        if job.lease_margin is not None:
+            stack.enter_context(short_leases(job.lease_margin))
+        yield
+
+
+def short_leases(margin: float) -> AbstractContextManager[object]:
+    """Leases of executions begun meanwhile outlive two requests by twice this, not by minutes."""
+    return patch("polly_core.engine.execution.LEASE_MARGIN", margin)
+
+
 def _carry_out(job: Job) -> None:
-    if job.process:
-        execution.this_process = lambda: job.process
-    if job.lease_margin:
-        execution.LEASE_MARGIN = job.lease_margin
-    with open_session(job.request, job.surroundings, hook=_SignalAt(job)) as session:
+    with (
+        _passed_off(job),
+        open_session(job.request, job.surroundings, hook=_SignalAt(job)) as session,
+    ):
         summary = carry_through(session, barrier=job.request.barrier)
     # Not through the interpreter's end: it would wait for threads, as no killed process does.
     os._exit(summary.exit_code)

@@ -39,7 +39,7 @@ MOMENTS = [
     (Point.VERIFIED, 2, 0.0),
     (Point.REPORTED, 1, 0.0),
 ]
-BEHIND_A_BARRIER = {Point.FROZEN, Point.PLANNED, Point.INTENDED, Point.SENDING, Point.RECORDED}
+BEHIND_A_BARRIER = {Point.PLANNED, Point.INTENDED, Point.SENDING}
 
 
 def _name(moment: tuple[Point, int, float]) -> str:

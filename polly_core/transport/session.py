@@ -1,21 +1,15 @@
-"""The only HTTP of the project: one pool to one host, time-outs everywhere, errors converted once.
+"""The only way to the service: one pool to one host, time-outs everywhere, errors converted once.
 
-A pool is bound to its host, so the key can reach no other one, whatever an answer says.
+The pool is bound to its host, so the key can reach no other one, whatever an answer says.
 """
 
 import json
-import ssl
 from dataclasses import dataclass
 from importlib import metadata
 from urllib.parse import quote, urlsplit
 
 import urllib3
-from urllib3.exceptions import (
-    ConnectTimeoutError,
-    HTTPError,
-    NewConnectionError,
-    SSLError,
-)
+from urllib3.exceptions import HTTPError
 
 from polly_core.errors import (
     CannotProceed,
@@ -29,6 +23,12 @@ from polly_core.errors import (
 from polly_core.models.jsonvalue import JsonObject
 from polly_core.models.wire import API_KEY_HEADER, CONTENT_TYPE
 from polly_core.transport.answers import Answer, failure
+from polly_core.transport.connections import (
+    Connections,
+    LostError,
+    NotConnectedError,
+    UntrustedError,
+)
 from polly_core.transport.retry import NO_RETRY, Retrier
 from polly_core.transport.service import Service
 
@@ -107,13 +107,9 @@ class Channel:
     def __init__(self, service: Service) -> None:
         self.service = service
         self._prefix = urlsplit(service.api_url).path
-        self._pool = urllib3.connection_from_url(
-            service.api_url,
-            maxsize=service.pool_size,
-            block=True,
-            retries=False,
-            timeout=urllib3.Timeout(connect=service.connect_timeout, read=service.read_timeout),
-            headers={
+        self._connections = Connections(
+            service,
+            {
                 API_KEY_HEADER: service.api_key.get_secret_value(),
                 "Content-Type": CONTENT_TYPE,
                 "Accept-Encoding": "gzip",
@@ -123,7 +119,7 @@ class Channel:
 
     def close(self) -> None:
         """Close every idle connection."""
-        self._pool.close()
+        self._connections.close()
 
     def send(self, request: _Request) -> Answer:
         """The answer to one request, redirects of reads within the service followed."""
@@ -142,13 +138,22 @@ class Channel:
         return answer
 
     def _exchange(self, request: _Request, path: str) -> Answer:
+        url = self.service.api_url
         try:
-            response = self._pool.urlopen(
-                request.method, path, body=request.body, redirect=False, assert_same_host=False
-            )
-            return Answer(response.status, response.headers, response.data)
-        except (HTTPError, OSError) as error:
-            raise self._lost(request, error) from error
+            return self._connections.exchange(request.method, path, request.body)
+        except NotConnectedError as error:
+            raise NoConnection(f"No connection to {url}", str(error)) from error
+        except UntrustedError as error:
+            raise CannotProceed(
+                f"the certificate of {url} is not trusted: {error}; check the address and the "
+                "certificates of this machine"
+            ) from error
+        except LostError as error:
+            what = f"{request.method} {request.path.partition('?')[0]}: {error}"
+            if request.write:
+                title = "The answer was lost; the write may have happened"
+                raise OutcomeUnknown(title, what) from error
+            raise ReadFailed("The answer was lost", what) from error
 
     def _redirect(self, answer: Answer) -> str | None:
         """The path to go on at, where the answer leads to another place of the same service."""
@@ -163,28 +168,6 @@ class Channel:
         if not parts.path.startswith("/"):
             return None
         return f"{parts.path}?{parts.query}" if parts.query else parts.path
-
-    def _lost(self, request: _Request, error: Exception) -> CatalogError | CannotProceed:
-        """What a failed exchange means: was the request certainly not sent?"""
-        cause: object = error.args[0] if error.args else None
-        url = self.service.api_url
-        if isinstance(error, SSLError) and isinstance(cause, ssl.SSLCertVerificationError):
-            return CannotProceed(
-                f"the certificate of {url} is not trusted: {cause.verify_message}; check the "
-                "address and the certificates of this machine"
-            )
-        what = f"{request.method} {request.path.partition('?')[0]}: {_describe(error)}"
-        if isinstance(error, NewConnectionError | ConnectTimeoutError):
-            return NoConnection(f"No connection to {url}", _describe(error))
-        if request.write:
-            return OutcomeUnknown("The answer was lost; the write may have happened", what)
-        return ReadFailed("The answer was lost", what)
-
-
-def _describe(error: Exception) -> str:
-    text = str(error) or type(error).__name__
-    # urllib3 puts the connection object in front of what matters.
-    return text.rpartition(">: ")[2]
 
 
 class ReadSession:

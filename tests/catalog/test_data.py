@@ -1,12 +1,14 @@
 """The ``data`` that users give, and what they may call things."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from polly_core.catalog.data import Local, Stored, check_file_name, existing_file, open_data
 from polly_core.catalog.envelopes import check_id, check_metadata, expecting, write_meta
 from polly_core.errors import InvalidInput
+from polly_core.models.jsonvalue import JsonObject
 
 
 def test_a_location_is_used_as_it_is() -> None:
@@ -28,7 +30,7 @@ def test_a_location_is_used_as_it_is() -> None:
     ],
 )
 def test_unusable_data_is_refused(data: object, data_format: str | None, problem: str) -> None:
-    with pytest.raises(InvalidInput, match=problem), open_data(data, data_format):  # type: ignore[arg-type]
+    with pytest.raises(InvalidInput, match=problem), open_data(data, data_format):
         pass
 
 
@@ -61,7 +63,7 @@ def test_a_class_of_the_same_name_is_not_mistaken() -> None:
     class AnnData:
         pass
 
-    with pytest.raises(InvalidInput, match="Unsupported type"), open_data(AnnData(), None):  # type: ignore[arg-type]
+    with pytest.raises(InvalidInput, match="Unsupported type"), open_data(AnnData(), None):
         pass
 
 
@@ -100,15 +102,16 @@ def test_unusable_ids(identifier: str, problem: str) -> None:
 
 def test_metadata_is_a_json_object() -> None:
     check_metadata({"a": [1, None]})
-    for bad in ([], None, "x", {"a": float("nan")}, {"a": {1, 2}}):
+    unusable: list[Any] = [[], None, "x", {"a": float("nan")}, {"a": {1, 2}}]
+    for bad in unusable:
         with pytest.raises(InvalidInput):
-            check_metadata(bad)  # type: ignore[arg-type]
+            check_metadata(bad)
 
 
 def test_other_parameters_may_replace_anything() -> None:
     assert write_meta({"priority": "low"}, None) == {"ingestion_params": {"priority": "low"}}
     assert write_meta(None, {"x": 1}) == {"ingestion_params": None, "x": 1}
     assert write_meta({"a": 1}, {"ingestion_params": None}) == {"ingestion_params": None}
-    mine = {"expected_version_id": "mine"}
+    mine: JsonObject = {"expected_version_id": "mine"}
     assert expecting(mine, "seen") == mine
     assert expecting({}, "seen") == {"expected_version_id": "seen"}

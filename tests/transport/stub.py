@@ -27,6 +27,8 @@ class Reply:
     cut: int = 0
     close: bool = False
     """Close the connection instead of answering."""
+    drop: bool = False
+    """Close the connection after the answer, without having said so."""
     delay: float = 0.0
     packed: bool = False
 
@@ -110,7 +112,7 @@ def _handler(stub: Stub) -> type[BaseHTTPRequestHandler]:
             )
             if reply.delay:
                 time.sleep(reply.delay)
-            self.close_connection = reply.close or bool(reply.cut)
+            self.close_connection = reply.close or reply.drop or bool(reply.cut)
             if reply.close:
                 return
             data = _bytes(reply)

@@ -1,13 +1,18 @@
 """The one way to the service, against a stub that misbehaves."""
 
+import contextlib
 import socket
+import ssl
+import subprocess
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from polly_core.errors import (
     BadRequest,
+    CannotProceed,
     CatalogError,
     Conflict,
     InvalidInput,
@@ -263,6 +268,87 @@ def test_a_hanging_server_does_not_hold_us_up() -> None:
         with pytest.raises(ReadFailed, match="lost"):
             session.get("/x")
         assert time.monotonic() - started < 2.0
+
+
+def test_a_connection_that_was_closed_meanwhile_is_not_used_for_a_write() -> None:
+    waits = Waits()
+    with serving(Reply(200, {}, drop=True), Reply(200, {}, drop=True), OK) as stub:
+        session = writes(stub, waits)
+        for _ in range(3):
+            time.sleep(0.1)
+            assert session.patch("/x", {}).ok
+        assert len({asked.client for asked in stub.asked}) == 3
+    assert waits.slept == []
+
+
+def test_a_service_that_closes_after_each_answer_is_served() -> None:
+    with serving(answer=lambda asked: Reply(200, {}, {"Connection": "close"})) as stub:
+        session = writes(stub, Waits())
+        assert all(session.patch("/x", {}).ok for _ in range(3))
+
+
+def test_damaged_compression_is_a_lost_answer() -> None:
+    bad = Reply(200, b"no gzip", {"Content-Encoding": "gzip"})
+    with serving(bad, bad) as stub:
+        with pytest.raises(OutcomeUnknown):
+            writes(stub, Waits()).patch("/x", {})
+        with pytest.raises(ReadFailed):
+            ReadSession(Channel(service(stub.url)), retrier(Waits(), retries=0)).get("/x")
+
+
+def test_an_untrusted_certificate_stops_at_once(tmp_path: Path) -> None:
+    made = subprocess.run(
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "1",
+            "-subj",
+            "/CN=localhost",
+            "-keyout",
+            "key.pem",
+            "-out",
+            "cert.pem",
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        check=False,
+    )
+    assert made.returncode == 0, made.stderr
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def shake() -> None:
+            connection, _ = listener.accept()
+            with connection, contextlib.suppress(OSError):
+                context.wrap_socket(connection, server_side=True).close()
+
+        thread = threading.Thread(target=shake)
+        thread.start()
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        waits = Waits()
+        with pytest.raises(CannotProceed, match="certificate"):
+            ReadSession(Channel(service(url)), retrier(waits)).get("/x")
+        thread.join()
+    assert waits.slept == []
+
+
+@pytest.mark.parametrize(
+    ("path", "target"),
+    [
+        ("/d?page[size]=3&page[after]=a%2Fb==", "/d?page%5Bsize%5D=3&page%5Bafter%5D=a%2Fb=="),
+        ("/d?x=ä b", "/d?x=%C3%A4%20b"),
+    ],
+)
+def test_links_of_the_service_arrive_as_they_are_meant(path: str, target: str) -> None:
+    with serving(OK) as stub:
+        reads(stub, Waits()).get(path)
+    assert stub.paths() == [target]
 
 
 def test_redirects_of_reads_are_followed_within_the_service() -> None:

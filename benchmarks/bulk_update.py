@@ -25,7 +25,7 @@ from pathlib import Path
 from benchmarks import contenders
 from benchmarks.contenders import CONTENDERS, Contender, Result
 from benchmarks.report import judge, print_table, print_targets
-from benchmarks.stub import ObjectAccess, StubConfig
+from benchmarks.stub import StubConfig
 from benchmarks.surroundings import object_store, prefect_server, running_stub, seed_objects
 
 VENDOR_PYTHONS = (Path(".interop-venv/bin/python"),)
@@ -87,32 +87,33 @@ def _chosen(only: str, large: int) -> list[Contender]:
 def _field(arguments: argparse.Namespace, chosen: list[Contender]) -> Iterator[contenders.Field]:
     folder = Path(tempfile.mkdtemp(prefix="polly-bulk-bench-"))
     try:
-        with object_store(folder / "objects") as access:
+        with object_store(folder / "objects") as (access, tokens):
             _say(f"storing the metadata of {arguments.n} datasets, before and after")
             seed_objects(access, arguments.n, folder / "index.jsonl")
-            yield from _with_servers(arguments, chosen, folder, access)
+            config = StubConfig(
+                index=folder / "index.jsonl",
+                count=arguments.n,
+                delay_ms=arguments.delay_ms,
+                objects=access,
+                tokens=tokens,
+            )
+            with (
+                running_stub(config, folder) as stub,
+                prefect_server(folder / "prefect") as prefect_url,
+            ):
+                yield contenders.Field(
+                    folder=folder,
+                    stub=stub,
+                    access=access,
+                    prefect_url=prefect_url,
+                    under=tuple(shlex.split(arguments.under)),
+                    vendor_python=_vendor_python(arguments.vendor_python, chosen),
+                )
     finally:
         if arguments.keep:
             _say(f"logs are in {folder}")
         else:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _with_servers(
-    arguments: argparse.Namespace, chosen: list[Contender], folder: Path, access: ObjectAccess
-) -> Iterator[contenders.Field]:
-    config = StubConfig(
-        index=folder / "index.jsonl", count=arguments.n, delay_ms=arguments.delay_ms, objects=access
-    )
-    with running_stub(config, folder) as stub, prefect_server(folder / "prefect") as prefect_url:
-        yield contenders.Field(
-            folder=folder,
-            stub=stub,
-            access=access,
-            prefect_url=prefect_url,
-            under=tuple(shlex.split(arguments.under)),
-            vendor_python=_vendor_python(arguments.vendor_python, chosen),
-        )
 
 
 def _vendor_python(given: Path | None, chosen: list[Contender]) -> Path | None:

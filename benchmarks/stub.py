@@ -18,7 +18,7 @@ import time
 import uuid
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 from urllib.parse import parse_qs, urlsplit
 
 import httptools
@@ -27,11 +27,7 @@ import uvloop
 from obstore.store import S3Store
 
 from polly_core.models.jsonvalue import JsonObject, Model, digest
-from polly_core.models.wire import CONTENT_TYPE, DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
-
-if TYPE_CHECKING:
-    # Only its type stubs have it.
-    from obstore.store import S3Config
+from polly_core.models.wire import CONTENT_TYPE, DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, S3Tokens
 
 CONTROL = "/-/"
 ATLAS = "9"
@@ -39,30 +35,24 @@ PREFIX = f"/repositories/{ATLAS}/datasets"
 
 
 class ObjectAccess(Model):
-    """Where the metadata objects are and with which credentials."""
+    """Where the metadata objects are, and the service's own credentials."""
 
     endpoint_url: str
     region: str
     bucket: str
     access_key: str
     secret_key: str
-    session_token: str = ""
 
     def store(self) -> S3Store:
         """A client for the bucket."""
-        credentials: S3Config = {
-            "access_key_id": self.access_key,
-            "secret_access_key": self.secret_key,
-        }
-        if self.session_token:
-            credentials["session_token"] = self.session_token
         return S3Store(
             self.bucket,
             endpoint=self.endpoint_url,
             region=self.region,
+            access_key_id=self.access_key,
+            secret_access_key=self.secret_key,
             virtual_hosted_style_request=False,
             client_options={"allow_http": True},
-            config=credentials,
         )
 
 
@@ -75,6 +65,8 @@ class StubConfig(Model):
     """Datasets to serve; beyond the end of the index its objects are used again."""
     delay_ms: float
     objects: ObjectAccess
+    tokens: S3Tokens
+    """Temporary credentials of the atlas; every session-tokens answer has them."""
 
 
 class Version(NamedTuple):
@@ -182,18 +174,11 @@ class Stub:
 
     def _tokens(self) -> Answer:
         self.calls["session-tokens"] += 1
-        objects = self.config.objects
-        expires = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 12 * 3600))
         attributes = {
-            "bucket_name": objects.bucket,
+            "bucket_name": self.config.objects.bucket,
             "prefix": ATLAS,
             "access_level": "write",
-            "tokens": {
-                "AccessKeyId": objects.access_key,
-                "SecretAccessKey": objects.secret_key,
-                "SessionToken": objects.session_token,
-                "Expiration": expires,
-            },
+            "tokens": self.config.tokens.model_dump(),
         }
         data = {"type": "session-tokens", "id": ATLAS, "attributes": attributes}
         return _document({"data": data}, status=201)
@@ -303,7 +288,7 @@ def _version(dataset_id: str, version: Version, kind: str) -> JsonObject:
         "data_type": "Bulk RNAseq",
         "data_format": "gct",
         "version_id": version.version_id,
-        "data_location": f"s3://bench/{ATLAS}/v2/{dataset_id}/{dataset_id}.gct?versionId=1",
+        "data_location": f"s3://objects/{ATLAS}/v2/{dataset_id}/{dataset_id}.gct?versionId=1",
         "metadata_location": version.metadata_location,
         "study_id": None,
         "last_modified_at": version.created_at,

@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import secrets
 import signal
 import socket
 import subprocess
@@ -15,14 +14,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import boto3
 import urllib3
-from botocore.exceptions import BotoCoreError, ClientError
 
 from benchmarks.stub import ATLAS, CONTROL, ObjectAccess, StubConfig, put_metadata
+from polly_core.models.catalog import AtlasId
 from polly_core.models.jsonvalue import JsonObject, digest
+from polly_core.models.wire import S3Tokens
+from polly_core.server.seaweed import Seaweed
+from polly_core.server.seaweed_config import ROLE_ARN
+from polly_core.server.tokens import StsIssuer
 
-BUCKET = "bench"
+TOKEN_SECONDS = 12 * 3600
 NEW_FIELD = "new_field"
 NEW_VALUE = "foobar"
 _WORDS = (
@@ -158,67 +160,23 @@ def seed_objects(access: ObjectAccess, count: int, index: Path) -> None:
 
 
 @contextmanager
-def object_store(folder: Path) -> Iterator[ObjectAccess]:
-    """SeaweedFS with one versioned bucket and one static identity that may read and write it."""
-    folder.mkdir(parents=True)
-    access = ObjectAccess(
-        endpoint_url="",
-        region="us-east-1",
-        bucket=BUCKET,
-        access_key=secrets.token_hex(8),
-        secret_key=secrets.token_hex(16),
-    )
-    credentials = [{"accessKey": access.access_key, "secretKey": access.secret_key}]
-    identity = {"name": "bench", "credentials": credentials, "actions": ["Admin", "Read", "Write"]}
-    config = folder / "identities.json"
-    config.touch(mode=0o600)
-    config.write_text(json.dumps({"identities": [identity]}))
-    names = ("master", "volume", "filer", "s3", "admin")
-    ports = dict(zip([*names, *(f"{name}.grpc" for name in names[:4])], free_ports(9), strict=True))
-    flags = [
-        f"-{name.replace('.grpc', '')}.port{'.grpc' * ('.grpc' in name)}={port}"
-        for name, port in ports.items()
-    ]
-    command = [
-        str(Path(sys.executable).with_name("weed")),
-        "-logtostderr=true",
-        "mini",
-        f"-dir={folder}",
-        "-ip=127.0.0.1",
-        "-ip.bind=127.0.0.1",
-        "-master.telemetry=false",
-        *flags,
-        "-s3.port.iceberg=0",
-        "-s3.port.lance=0",
-        "-webdav=false",
-        "-admin.ui=false",
-        "-volume.preStopSeconds=0",
-        f"-s3.config={config}",
-        "-disableHttp",
-    ]
-    access = access.model_copy(update={"endpoint_url": f"http://127.0.0.1:{ports['s3']}"})
-    log = folder / "weed.log"
-    with process(command, log, {"GOMEMLIMIT": "300MiB", "GOGC": "50"}):
-        wait_until(lambda: _make_bucket(access), "the S3 server", log)
-        yield access
-
-
-def _make_bucket(access: ObjectAccess) -> bool:
-    client: Any = boto3.client(
-        "s3",
-        endpoint_url=access.endpoint_url,
-        region_name=access.region,
-        aws_access_key_id=access.access_key,
-        aws_secret_access_key=access.secret_key,
-    )
+def object_store(folder: Path) -> Iterator[tuple[ObjectAccess, S3Tokens]]:
+    """The bundled S3 server: the service's access, and temporary credentials of the atlas."""
+    seaweed = Seaweed(folder)
+    seaweed.start()
     try:
-        client.create_bucket(Bucket=access.bucket)
-        client.put_bucket_versioning(
-            Bucket=access.bucket, VersioningConfiguration={"Status": "Enabled"}
+        own = seaweed.access()
+        issuer = StsIssuer(seaweed.vendor(), role_arn=ROLE_ARN, life_seconds=TOKEN_SECONDS)
+        access = ObjectAccess(
+            endpoint_url=own.endpoint_url,
+            region=own.region,
+            bucket=own.bucket,
+            access_key=own.access_key,
+            secret_key=own.secret_key.get_secret_value(),
         )
-    except (BotoCoreError, ClientError):
-        return False
-    return True
+        yield access, issuer.issue(AtlasId(ATLAS), write=True).tokens
+    finally:
+        seaweed.stop()
 
 
 class StubControl:

@@ -36,6 +36,12 @@ class Execution:
         """Whether the leases outlive a request that is sent now."""
         return self._heartbeat.outlives(self._request_seconds)
 
+    def is_first(self) -> bool:
+        """Whether no living execution of the run began before this one."""
+        self.bury_the_dead()
+        living = self._ledger.executions(self._run_id, living=True)
+        return not living or living[0].execution_id == self.execution_id
+
     def bury_the_dead(self) -> None:
         """Executions whose process is gone from this host need not expire first."""
         for execution in self._ledger.executions(self._run_id, living=True):

@@ -138,7 +138,11 @@ class Jobs:
         assert work.version is not None
         try:
             verified = self.operation.verify(
-                self.reader, work.planned, work.version, full=self.full_verify
+                self.reader,
+                work.planned,
+                work.version,
+                full=self.full_verify,
+                resent=work.row.attempt + work.sends > 1,
             )
         except Exception as error:  # noqa: BLE001 - the item's boundary
             return self._read_failed(work, error)

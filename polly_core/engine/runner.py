@@ -68,14 +68,15 @@ class Runner:
                 )
             except RunBusy as error:
                 log.info("shard %s: %s; waiting", number, error)
-                self.execution.bury_the_dead()
+                recorder.call(self.execution.bury_the_dead)
                 self.engine.stop.wait(POLL_SECONDS)
         return None
 
     def _execute(self, claim: Claim) -> bool:
         """Whether every item of the shard came to an end."""
-        ledger = self.engine.recorder.ledger
-        shard = next(s for s in ledger.shards(self.run.run_id) if s.shard == claim.shard)
+        recorder = self.engine.recorder
+        shards = recorder.call(lambda: recorder.ledger.shards(self.run.run_id))
+        shard = next(row for row in shards if row.shard == claim.shard)
         rows = [row for row in self._rows(claim.shard, set(ItemState)) if self._has_work(row)]
         run = ShardRun(self.engine, claim)
         leased = self._leased(claim, run, rows)

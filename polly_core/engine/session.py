@@ -31,7 +31,7 @@ from polly_core.engine.stop import StopSignal
 from polly_core.engine.verifying import Verification, verify_items
 from polly_core.errors import CatalogError, LedgerError, Throttled
 from polly_core.ledger.ledger import Ledger, open_ledger
-from polly_core.ledger.rows import ItemRow, RunRow, ShardNo
+from polly_core.ledger.rows import ItemRow, RunRow, ShardNo, ShardRow
 from polly_core.models.catalog import CatalogRef, RunId
 from polly_core.models.run import (
     Counts,
@@ -47,6 +47,8 @@ from polly_core.planning.selection import Where
 from polly_core.transport.retry import OnRetry, Retrier
 
 log = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.5
 
 
 class Session:
@@ -113,16 +115,24 @@ class Session:
     # -- phases -----------------------------------------------------------------------------
 
     def freeze(self) -> int:
-        """Freeze the selection, unless it is; the number of items."""
-        if self.run.total is not None:
-            return self.run.total
+        """Freeze the selection, unless it is; the number of items.
+
+        Another execution that came first is waited for: a run has one selection.
+        """
+        while self.run.total is None and not self._stop.is_set():
+            if self._recorder.call(self._execution.is_first):
+                self._recorder.call(self._adopt_or_select)
+                self._hook(Point.FROZEN)
+            else:
+                self._stop.wait(POLL_SECONDS)
+            self._refresh()
+        return self.run.total or 0
+
+    def _adopt_or_select(self) -> None:
         if self._opened.plan is not None:
             adopt_items(self._ledger, self.run, self._opened.plan)
         else:
             self._select()
-        self._hook(Point.FROZEN)
-        self._refresh()
-        return self.run.total or 0
 
     def _select(self) -> None:
         where = self.run.spec.selection.where
@@ -136,35 +146,53 @@ class Session:
         ).freeze()
 
     def _refresh(self) -> None:
-        self.run = self._ledger.run(self.run_id)
-        self._recorder.counts = self._ledger.counts(self.run_id)
+        self.run = self._recorder.call(lambda: self._ledger.run(self.run_id))
+        self._recorder.counts = self._recorder.call(lambda: self._ledger.counts(self.run_id))
+
+    def _shards(self) -> list[ShardRow]:
+        return self._recorder.call(lambda: self._ledger.shards(self.run_id, open_only=True))
 
     def plan(self) -> RunPlan | None:
         """Plan every item before the first write; what the plan comes to, or None if stopped.
 
         Leases are not taken: applying finds out what moved since.
         """
-        if self.run.plan_digest is not None:
-            return plan_of(self._ledger, self.run)
-        if self._opened.plan is not None:
-            adopt_plans(self._ledger, self.run, self._opened.plan, self._execution.execution_id)
-        runner = self._runner()
-        for shard in self._ledger.shards(self.run_id, open_only=True):
-            runner.plan(shard)
-        if self._stop.is_set():
-            return None
-        found = plan_of(self._ledger, self.run)
-        self._ledger.set_plan_digest(self.run_id, found.digest)
-        self._ledger.set_state(self.run_id, RunState.PLANNED)
-        self._refresh()
+        plan_file, execution_id = self._opened.plan, self._execution.execution_id
+        if self.run.plan_digest is None:
+            if plan_file is not None:
+                self._recorder.call(
+                    lambda: adopt_plans(self._ledger, self.run, plan_file, execution_id)
+                )
+            runner = self._runner()
+            for shard in self._shards():
+                runner.plan(shard)
+            if self._stop.is_set():
+                return None
+            self._refresh()
+        found = self._recorder.call(lambda: plan_of(self._ledger, self.run))
+        if self.run.plan_digest is None:
+            self._recorder.call(lambda: self._ledger.set_plan_digest(self.run_id, found.digest))
+            self._set_state(RunState.PLANNED)
+            self._refresh()
         return found
 
     def open_shards(self) -> list[int]:
         """Shards with work left, in order. From here on the run counts as running."""
-        if self.finished:
-            return []
-        self._ledger.set_state(self.run_id, RunState.RUNNING)
-        return [row.shard for row in self._ledger.shards(self.run_id, open_only=True)]
+        shards = [] if self.finished else [row.shard for row in self._shards()]
+        if shards:
+            self._set_state(RunState.RUNNING)
+        return list(shards)
+
+    def _set_state(self, state: RunState) -> None:
+        ending = state is RunState.STOPPED
+        self._recorder.call(
+            lambda: self._ledger.set_state(
+                self.run_id,
+                state,
+                stop=self._stop.reason if ending else None,
+                message=self._stop.message if ending else "",
+            )
+        )
 
     def run_shard(self, number: int) -> Counts:
         """Take every item of a shard to its outcome; the run's totals afterwards.
@@ -208,15 +236,9 @@ class Session:
         """Say in the ledger how the run stands, and write the report."""
         if not self.finished:
             self._recorder.call(self._execution.close)
-            done = not self._ledger.shards(self.run_id, open_only=True)
-            state = RunState.FINISHED if done and self.run.total is not None else RunState.STOPPED
-            self._ledger.set_state(
-                self.run_id,
-                state,
-                stop=None if state is RunState.FINISHED else self._stop.reason,
-                message="" if state is RunState.FINISHED else self._stop.message,
-            )
-            self.run = self._ledger.run(self.run_id)
+            done = not self._shards() and self.run.total is not None
+            self._set_state(RunState.FINISHED if done else RunState.STOPPED)
+            self._refresh()
         write_report(self._ledger, self.run_id, self.report_path, hook=self._hook)
         return self.summary()
 
@@ -232,7 +254,9 @@ class Session:
         def check(row: ItemRow) -> Verified:
             assert row.planned is not None
             assert row.version_after is not None
-            return self._opened.operation.verify(reader, row.planned, row.version_after, full=True)
+            return self._opened.operation.verify(
+                reader, row.planned, row.version_after, full=True, resent=row.attempt > 1
+            )
 
         return verify_items(self._ledger, self._pool, self.run_id, check)
 

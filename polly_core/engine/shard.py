@@ -325,6 +325,8 @@ class ShardRun:
         work, verified = event.work, event.verified
         if verified.between:
             self._conflict(work, verified.between)
+        elif verified.repeated:
+            self._end(work, ItemState.CONFLICT, twice(verified.repeated))
         elif verified.problems:
             self._end(work, ItemState.CONFLICT, *verified.problems)
         else:
@@ -465,3 +467,11 @@ class ShardRun:
 
 def _hold_reason(event: Again) -> str:
     return "the service asked to slow down" if event.throttled else event.reason
+
+
+def twice(versions: tuple[VersionId, ...]) -> str:
+    """What is said of a write whose lost request was delivered after all."""
+    return (
+        f"version {', '.join(versions)} has the same content as ours and came later: a request "
+        "that was settled as lost was delivered after all"
+    )

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from polly_core.engine.gather import gather
 from polly_core.engine.pool import Kind, Pool
+from polly_core.engine.shard import twice
 from polly_core.errors import CatalogError, StorageError
 from polly_core.ledger.ledger import Ledger
 from polly_core.ledger.rows import ItemRow
@@ -49,7 +50,8 @@ def verify_items(
             if found.between
             else ()
         )
-        return (*found.problems, *between)
+        again = (twice(found.repeated),) if found.repeated else ()
+        return (*found.problems, *between, *again)
 
     rows = ledger.items(run_id, states={ItemState.APPLIED})
     checked, bad = 0, 0

@@ -33,6 +33,8 @@ class Verified:
     problems: tuple[str, ...] = ()
     between: tuple[VersionId, ...] = ()
     """Foreign versions that stand between the one seen and ours, oldest first."""
+    repeated: tuple[VersionId, ...] = ()
+    """Later versions with exactly our content, where the write was sent more than once."""
 
 
 class Operation(Protocol):
@@ -64,9 +66,21 @@ class Operation(Protocol):
         ...
 
     def verify(
-        self, reader: Reader, planned: Planned, version: VersionId, *, full: bool
+        self,
+        reader: Reader,
+        planned: Planned,
+        version: VersionId,
+        *,
+        full: bool,
+        resent: bool,
     ) -> Verified:
-        """Read what must be read to know that ``version`` is ours and follows the one seen."""
+        """Read what must be read to know that ``version`` is ours and follows the one seen.
+
+        Args:
+            full: read the content back as well.
+            resent: the write was sent more than once, so that a request given up as lost may have
+                been delivered after all.
+        """
         ...
 
 

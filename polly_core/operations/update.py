@@ -108,23 +108,31 @@ class UpdateMetadata:
         return _inferred(reader, planned, later)
 
     def verify(
-        self, reader: Reader, planned: Planned, version: VersionId, *, full: bool
+        self,
+        reader: Reader,
+        planned: Planned,
+        version: VersionId,
+        *,
+        full: bool,
+        resent: bool,
     ) -> Verified:
         # Somebody may have deleted the dataset since; the promise was about its history.
         history = reader.versions(planned.seen.dataset_id, include_deleted=True)
-        later = versions_after(history, planned.seen.version_id)
-        ids = [v.version_id for v in later or ()]
+        later = versions_after(history, planned.seen.version_id) or []
+        ids = [v.version_id for v in later]
         if version not in ids:
-            return Verified(
-                problems=(
-                    f"version {version} is not in the history after {planned.seen.version_id}",
-                )
-            )
+            seen = planned.seen.version_id
+            return Verified(problems=(f"version {version} is not in the history after {seen}",))
         ours = ids.index(version)
         problems: tuple[str, ...] = ()
-        if full and later is not None and not _matches(reader, planned.wanted, later[ours]):
+        if full and not _matches(reader, planned.wanted, later[ours]):
             problems = (f"version {version} does not hold what was planned",)
-        return Verified(problems=problems, between=tuple(ids[:ours]))
+        twins = later[ours + 1 :] if resent else []
+        return Verified(
+            problems=problems,
+            between=tuple(ids[:ours]),
+            repeated=tuple(v.version_id for v in twins if _matches(reader, planned.wanted, v)),
+        )
 
 
 def _wanted(record: DatasetRecord, data_type: str, metadata_digest: str) -> Wanted:

@@ -110,9 +110,7 @@ def add_to_tallies(
         for state in ItemState
         if moved.get(state, 0) or verified.get(state, 0)
     ]
-    if not deltas:
-        return
-    tx.execute(_ADD, deltas)
+    tx.execute_each(_ADD, deltas)
 
 
 def _read(tx: Transaction, claim: Claim, seqs: frozenset[int]) -> dict[int, Known]:

@@ -3,7 +3,17 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import Update, bindparam, delete, func, insert, select, update
+from sqlalchemy import (
+    Update,
+    bindparam,
+    delete,
+    false,
+    func,
+    insert,
+    null,
+    select,
+    update,
+)
 
 from polly_core.errors import LedgerError
 from polly_core.ledger import claims, leases, schema, transitions
@@ -35,8 +45,8 @@ _DECIDE = (
         version_seen=bindparam("seen"),
         reasons=bindparam("why"),
         outcome_at=bindparam("at"),
-        version_after=None,
-        inferred=False,
+        version_after=null(),
+        inferred=false(),
     )
 )
 _RECORD = (
@@ -88,12 +98,11 @@ def record_plans(tx: Transaction, claim: Claim, rows: Sequence[PlanRow]) -> None
         if isinstance(row.decision, Planned):
             text = to_text(row.decision)
             planned.append({"run_id": claim.run_id, "seq": row.seq, "planned": text})
-    tx.execute(_DECIDE, decided)
+    tx.execute_each(_DECIDE, decided)
     if had_plans:
         mine = _PLAN.run_id == claim.run_id
         tx.execute(delete(schema.plans).where(mine, _PLAN.seq.in_(had_plans)))
-    if planned:
-        tx.execute(_INSERT_PLANS, planned)
+    tx.execute_each(_INSERT_PLANS, planned)
     changes.write_tallies(tx)
 
 
@@ -161,8 +170,7 @@ def _record_outcomes(
         for outcome in outcomes
         if _is_news(changes, outcome)
     ]
-    if rows:
-        tx.execute(_RECORD, rows)
+    tx.execute_each(_RECORD, rows)
 
 
 def _is_news(changes: Changes, outcome: Outcome) -> bool:

@@ -1,11 +1,19 @@
 """Transactions on the ledger's database, and its errors in our words."""
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import URL, Connection, CursorResult, Engine, Executable, make_url
+from sqlalchemy import (
+    URL,
+    ClauseElement,
+    Connection,
+    CursorResult,
+    Engine,
+    Executable,
+    make_url,
+)
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -14,27 +22,46 @@ from polly_core.ledger.dialect import Dialect
 from polly_core.ledger.postgresql import PostgresqlDialect
 from polly_core.ledger.sqlite import WRITES, SqliteDialect
 
-Parameters = Mapping[str, object] | Sequence[Mapping[str, object]]
+Parameters = Mapping[str, object]
 
 _DIALECTS: Mapping[str, type[SqliteDialect] | type[PostgresqlDialect]] = {
     "sqlite": SqliteDialect,
     "postgresql": PostgresqlDialect,
     "postgres": PostgresqlDialect,
 }
+Prepared = tuple[str, tuple[str, ...] | None]
+"""A statement as the driver reads it, and the order of its parameters; None: it goes by names."""
+Prepare = Callable[[ClauseElement], Prepared]
 
 
 class Transaction:
     """One open transaction."""
 
-    def __init__(self, connection: Connection, dialect: Dialect) -> None:
+    def __init__(self, connection: Connection, dialect: Dialect, prepare: Prepare) -> None:
         self.connection = connection
         self._dialect = dialect
+        self._prepare = prepare
 
     def execute(
         self, statement: Executable, parameters: Parameters | None = None
     ) -> CursorResult[Any]:
-        """Execute a statement: once, or once for each of a sequence of parameters."""
+        """Execute a statement once."""
         return self.connection.execute(statement, parameters)
+
+    def execute_each(self, statement: ClauseElement, rows: Sequence[Parameters]) -> None:
+        """Execute a statement once for each row; all rows give the same parameters.
+
+        Handed to the driver directly: SQLAlchemy's own way costs three times as much per row.
+        """
+        if not rows:
+            return
+        text, names = self._prepare(statement)
+        if names is None:
+            self.connection.exec_driver_sql(text, [dict(row) for row in rows])
+        else:
+            self.connection.exec_driver_sql(
+                text, [tuple(map(row.__getitem__, names)) for row in rows]
+            )
 
     def now(self) -> int:
         """The database's time in Unix milliseconds: the one clock of all who share the ledger.
@@ -58,6 +85,7 @@ class Database:
         # SQLite lets one writer in at a time, and those who wait sleep and try again: without
         # this, threads of one process starve each other.
         self._writer = threading.Lock()
+        self._prepared: dict[ClauseElement, Prepared] = {}
 
     @property
     def reaches_other_hosts(self) -> bool:
@@ -76,7 +104,7 @@ class Database:
             LedgerError: it refused the statement.
         """
         with self._in_our_words(), self._engine.connect() as connection, connection.begin():
-            yield Transaction(connection, self._dialect)
+            yield Transaction(connection, self._dialect, self._prepare)
 
     @contextmanager
     def writing(self) -> Iterator[Transaction]:
@@ -84,7 +112,16 @@ class Database:
         with self._in_our_words(), self._alone(), self._engine.connect() as connection:
             connection.execution_options(**{WRITES: True})
             with connection.begin():
-                yield Transaction(connection, self._dialect)
+                yield Transaction(connection, self._dialect, self._prepare)
+
+    def _prepare(self, statement: ClauseElement) -> Prepared:
+        known = self._prepared.get(statement)
+        if known is None:
+            compiled = statement.compile(dialect=self._engine.dialect)
+            order = getattr(compiled, "positiontup", None)
+            known = str(compiled), None if order is None else tuple(order)
+            self._prepared[statement] = known
+        return known
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

@@ -55,7 +55,7 @@ def take(tx: Transaction, claim: Claim, dataset_ids: Sequence[DatasetId]) -> Hol
         return Holders()
     catalog = _catalog_key(tx, claim.run_id)
     mine = {"run_id": claim.run_id, "execution_id": claim.execution_id}
-    tx.execute(
+    tx.execute_each(
         _TAKE,
         [{"catalog_key": catalog, "dataset_id": dataset_id, **mine} for dataset_id in wanted],
     )

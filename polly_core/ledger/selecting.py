@@ -14,6 +14,7 @@ from polly_core.models.run import Item, ItemState
 
 _SHARD = schema.shards.c
 _ITEM = schema.items.c
+_INSERT_ITEMS = insert(schema.items)
 _OF_DATASETS = select(_ITEM.seq, _ITEM.dataset_id, _ITEM.file_name).where(
     schema.of_datasets(bindparam("of_run"), bindparam("these", expanding=True))
 )
@@ -38,7 +39,7 @@ def add_shard(tx: Transaction, run_id: RunId, shard: NewShard) -> None:
             "done": False,
         },
     )
-    tx.execute(insert(schema.items), [_row(run_id, shard.shard, item) for item in shard.items])
+    tx.execute_each(_INSERT_ITEMS, [_row(run_id, shard.shard, item) for item in shard.items])
     tx.execute(
         insert(schema.tallies),
         {
@@ -132,7 +133,12 @@ def _row(run_id: RunId, shard: ShardNo, item: Item) -> dict[str, object]:
         "file_name": item.file_name,
         "row": None if item.row is None else json.dumps(item.row),
         "state": ItemState.SELECTED.value,
+        "version_seen": None,
+        "version_after": None,
         "reasons": "[]",
         "inferred": False,
         "attempt": 0,
+        "sent_at": None,
+        "outcome_at": None,
+        "verified_at": None,
     }

@@ -23,7 +23,7 @@ from polly_core.errors import CannotProceed
 from polly_core.models.jsonvalue import Model
 
 START_DEADLINE = 120.0
-STOP_DEADLINE = 120.0
+STOP_DEADLINE = 330.0
 HOST = "127.0.0.1"
 LEASES_ON_DISK = "prefect.server.concurrency.lease_storage.filesystem"
 LOG_LIMIT = 10_000_000

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cli.local_server import HOST, record_of, write_record
 
-DRAIN_SECONDS = 60.0
+DRAIN_SECONDS = 300.0
 STUCK_SECONDS = 10.0
 
 Message = MutableMapping[str, object]

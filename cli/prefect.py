@@ -48,6 +48,7 @@ def stop(output: str) -> int:
     Runs that are under way go on; what Prefect shows of them is incomplete then.
     """
     server = LocalServer(Settings().home)
+    click.echo("letting the local Prefect server write down what it was told …", err=True)
     if not server.stop():
         click.echo("it was not running", err=True)
     _print(server.status(), output)

@@ -1,5 +1,6 @@
 """The course of every bulk flow: open, select, plan, fan out, report, state."""
 
+import asyncio
 import logging
 import queue
 from collections.abc import Callable, Iterator, Sequence
@@ -170,7 +171,8 @@ class Watch:
 def stopping(session: Session) -> Iterator[None]:
     """Turn what ends the work early into a stop of the run: no new write, the rest recorded.
 
-    Cancel and SIGTERM, Ctrl-C, and errors that leave the run resumable.
+    Cancel and SIGTERM, Ctrl-C, a flow run that Prefect gives up because its deployment's slot was
+    lost, and errors that leave the run resumable.
     """
     try:
         yield
@@ -178,5 +180,7 @@ def stopping(session: Session) -> Iterator[None]:
         session.stop(StopReason.CANCELLED, "cancelled")
     except KeyboardInterrupt:
         session.stop(StopReason.INTERRUPTED, "interrupted")
+    except asyncio.CancelledError:
+        session.stop(StopReason.INTERRUPTED, "Prefect ended the flow run; its log says why")
     except (LedgerError, CannotProceed) as error:
         session.stop(StopReason.CANNOT_PROCEED, str(error))

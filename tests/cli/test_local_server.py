@@ -68,7 +68,7 @@ def test_commands_find_stop_and_start_one_server(prefect_server: PrefectServer) 
 
 def test_everything_it_recorded_is_there_after_a_stop(prefect_server: PrefectServer) -> None:
     """More task runs than it writes down in a moment are told, then it is stopped at once."""
-    count = 300
+    count = 150
     with prefect_server.in_use():
         state = many(count, return_state=True)
         EventsWorker.drain_all()

@@ -150,6 +150,9 @@ def test_flow_run_retry_takes_up_a_run_that_was_killed(deployed: Deployed) -> No
     deployed.wait_until_processed(run_id, 60)
     deployed.kill(run_id)
     assert ended(deployed.client, run_id).state_name == "Crashed"
+    # The worker reports it a second time. After a retry, that would end the second attempt.
+    report = f"Reported flow run '{run_id}' as crashed: Flow run infrastructure"
+    eventually(lambda: report in deployed.worker_log.read_text(), what="the worker's report")
     assert deployed.processed(run_id) < 200
 
     deployed.server.prefect("flow-run", "retry", str(run_id))

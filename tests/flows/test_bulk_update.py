@@ -1,5 +1,6 @@
 """The bulk update flow in one process: outcomes, states, and what it leaves in Prefect."""
 
+import asyncio
 import json
 import os
 import signal
@@ -116,6 +117,22 @@ def test_signals_stop_the_run_and_it_can_be_taken_up(
     resumed = bench.update(RENAME, run_id=stopped.run_id)
     assert resumed.counts.by_state == {ItemState.APPLIED: 150}
     assert set(version_counts(bench.atlas, bench.atlas_id).values()) == {2}
+
+
+def test_a_flow_run_that_prefect_gives_up_is_recorded_too(bench: Bench) -> None:
+    """As when the slot of the deployment's limit was lost."""
+    bench.fill(human(60))
+
+    def give_up(progress: Progress) -> None:
+        if progress.counts.processed and "once" not in given_up:
+            given_up.append("once")
+            raise asyncio.CancelledError
+
+    given_up: list[str] = []
+    stopped = bench.update(concurrency=1, shard_size=20, on_progress=give_up)
+    assert (stopped.state, stopped.stop) == (RunState.STOPPED, StopReason.INTERRUPTED)
+    assert stopped.counts.of(ItemState.SENT, ItemState.UNKNOWN) == 0
+    assert bench.update(run_id=stopped.run_id).counts.by_state == {ItemState.APPLIED: 60}
 
 
 def test_a_prefect_server_restarted_mid_run_costs_nothing(bench: Bench) -> None:

@@ -1,6 +1,7 @@
 """A catalog in memory, a ledger in a file, and runs between them."""
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,7 @@ from pydantic import SecretStr
 
 from polly_core.catalog.connect import Connection
 from polly_core.engine.opening import Ports
-from polly_core.engine.points import Hook, pass_by
+from polly_core.engine.points import Hook, Point, pass_by
 from polly_core.engine.request import RunRequest, Surroundings
 from polly_core.engine.session import Session, open_session
 from polly_core.ledger.ledger import open_ledger
@@ -23,6 +24,24 @@ from polly_core.testing.fake import FakeCatalog
 from polly_core.transport.retry import Retrier
 
 SET_REVIEWED: JsonObject = {"steps": [{"set": "reviewed", "value": True}]}
+
+
+def at_passing(point: Point, passing: int, act: Callable[[], object]) -> Hook:
+    """A hook that acts once, when a point is passed for the n-th time."""
+    lock = threading.Lock()
+    passed = 0
+
+    def hook(here: Point) -> None:
+        nonlocal passed
+        if here is not point:
+            return
+        with lock:
+            passed += 1
+            due = passed == passing
+        if due:
+            act()
+
+    return hook
 
 
 @dataclass(frozen=True)
@@ -44,10 +63,10 @@ class Rig:
     fake: FakeCatalog
     read_timeout: float = 0.2
     hook: Hook = field(default=pass_by)
+    ledger_url: str = ""
 
-    @property
-    def ledger_url(self) -> str:
-        return f"sqlite:///{self.folder / 'ledger.db'}"
+    def __post_init__(self) -> None:
+        self.ledger_url = self.ledger_url or f"sqlite:///{self.folder / 'ledger.db'}"
 
     def fill(self, number: int) -> None:
         """Datasets D0000… with a little metadata."""
@@ -88,8 +107,12 @@ class Rig:
         def connector(_connection: Connection, _retrier: Retrier) -> Ports:
             return FakePorts(self.fake, self.fake)
 
+        # The hook may be changed while the session is open.
         with open_session(
-            request, self.surroundings(), hook=self.hook, connector=connector
+            request,
+            self.surroundings(),
+            hook=lambda point: self.hook(point),  # noqa: PLW0108
+            connector=connector,
         ) as session:
             yield session
 

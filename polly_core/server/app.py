@@ -20,7 +20,7 @@ from polly_core.server.middleware import Authentication, Boundary, Faulty, refus
 from polly_core.server.ports import Blobs, TokenIssuer
 from polly_core.server.refusals import error_document, not_found, unavailable
 from polly_core.server.rehearsal import Rehearsal
-from polly_core.server.routes import build_router
+from polly_core.server.routes import add_routes
 from polly_core.server.service import DatasetService, now_ms
 from polly_core.server.session_tokens import TokenService
 from polly_core.server.store import Store
@@ -69,7 +69,7 @@ def create_app(
         },
     )
     app.state.house = house
-    app.include_router(build_router())
+    add_routes(app)
     return app
 
 
@@ -122,6 +122,6 @@ async def _unrouted(request: Request, error: Exception) -> Response:
 
 def _methods(request: Request) -> list[str]:
     # The framework names the methods of the first route at a path only.
-    routes = [route for route in build_router().routes if isinstance(route, Route)]
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
     there = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
     return sorted({method for route in there for method in route.methods or ()})

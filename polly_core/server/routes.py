@@ -1,6 +1,6 @@
 """The fifteen routes (wire.md §4): each reads a request, calls one rule, says the answer."""
 
-from fastapi import APIRouter
+from fastapi import FastAPI
 from starlette.responses import Response
 
 from polly_core.models.catalog import CAN_LIST_INGESTIONS, DatasetId, StudyId, VersionId
@@ -26,9 +26,8 @@ DATASET = ATLAS + "/datasets/{dataset_id}"
 FILES = DATASET + "/supplementary_files"
 
 
-def build_router() -> APIRouter:
+def add_routes(app: FastAPI) -> None:
     """Every route of the protocol."""
-    router = APIRouter(redirect_slashes=False)
     for method, path, rule in (
         ("POST", "/session-tokens", issue_tokens),
         ("GET", ATLAS + "/datasets", list_datasets),
@@ -46,8 +45,7 @@ def build_router() -> APIRouter:
         ("GET", ATLAS + "/studies/{study_id}", get_study),
         ("GET", ATLAS + "/ingestions", list_ingestions),
     ):
-        router.add_route(path, served(rule, method), methods=[method])
-    return router
+        app.add_route(path, served(rule, method), methods=[method])
 
 
 def issue_tokens(call: Call) -> Response:

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pydantic import SecretStr
+
 from polly_core.server.app import create_app
 from polly_core.server.auth import Access, AccessControl
 from polly_core.server.config import ServerSettings
@@ -47,14 +49,16 @@ class TestHouse:
             rehearsal=self.rehearsal,
             clock=lambda: self.now,
         )
-        self.writer = self.caller({"9": Access.WRITE, "17": Access.WRITE})
-        self.reader = self.caller({"9": Access.READ, "17": Access.READ})
-        self.copier = self.caller({"9": Access.READ, "17": Access.WRITE})
+        self.writer = self.caller({"9": Access.WRITE, "17": Access.WRITE}, "writer")
+        self.reader = self.caller({"9": Access.READ, "17": Access.READ}, "reader")
+        self.copier = self.caller({"9": Access.READ, "17": Access.WRITE}, "copier")
         self.stranger = Caller(self.app, None)
 
-    def caller(self, grants: dict[str, Access]) -> Caller:
-        """Someone with a new key."""
-        return Caller(self.app, self.access.create_key(grants).key.get_secret_value())
+    def caller(self, grants: dict[str, Access], name: str) -> Caller:
+        """Someone with a key of their own, the same for each name."""
+        key = f"{name}-{'x' * 32}"
+        self.access.create_key(grants, key=SecretStr(key))
+        return Caller(self.app, key)
 
     def suffer(self, **faults: Any) -> None:
         """Let something be wrong from now on."""

@@ -60,7 +60,7 @@ def listed(house: TestHouse, link: str | None) -> list[list[str]]:
 @settings(
     max_examples=30,
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(names=st.sets(IDS, max_size=25), size=st.integers(1, 9))
 def test_pages_together_are_the_whole_in_byte_order(
@@ -77,7 +77,7 @@ def test_pages_together_are_the_whole_in_byte_order(
 @settings(
     max_examples=30,
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(
     names=st.sets(IDS, min_size=4, max_size=20),
@@ -152,6 +152,7 @@ def test_cursors_that_no_listing_gave_are_refused(cursor: str) -> None:
         parse_page({"page[after]": cursor})
 
 
+@settings(deadline=None)
 @given(after=IDS, size=st.integers(1, 1000))
 def test_a_link_leads_back_to_its_cursor(after: str, size: int) -> None:
     link = next_link("/x", size, after, {})

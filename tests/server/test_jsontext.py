@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from polly_core.errors import BadRequest
@@ -29,6 +29,7 @@ def around(metadata: str) -> bytes:
     return text.encode()
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(document=OBJECTS, ascii_only=st.booleans(), indent=st.sampled_from([None, 0, 2]))
 def test_reads_what_the_standard_library_reads(
     document: dict[str, object], ascii_only: bool, indent: int | None
@@ -41,6 +42,7 @@ def test_reads_what_the_standard_library_reads(
     assert parse_body(body) == (document, None)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(metadata=OBJECTS)
 def test_keeps_the_member_at_the_path_as_it_was_sent(metadata: dict[str, object]) -> None:
     text = json.dumps(metadata)

@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -23,6 +23,7 @@ def test_nothing_is_wrong_by_default() -> None:
     assert not rehearsal.drops_answer()
 
 
+@settings(deadline=None)
 @given(
     rate=st.floats(0.5, 500),
     gaps=st.lists(st.floats(0, 0.5), min_size=1, max_size=200),

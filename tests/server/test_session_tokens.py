@@ -51,7 +51,7 @@ def test_a_copy_within_one_atlas_is_treated_like_any_other(house: TestHouse) -> 
 
 
 def test_nothing_is_issued_without_access(house: TestHouse) -> None:
-    nine_only = house.caller({"9": Access.WRITE})
+    nine_only = house.caller({"9": Access.WRITE}, "nine only")
     for caller, source, destination, status in (
         (house.writer, "hidden", None, 404),
         (house.writer, "none", None, 404),

@@ -11,7 +11,7 @@ import json
 import sys
 from pathlib import Path
 
-from tests.interop import steps_beyond, steps_datasets
+from tests.interop import steps_beyond, steps_datasets, steps_edges
 from tests.interop.player import Player
 
 STEPS = (
@@ -29,6 +29,9 @@ STEPS = (
     steps_beyond.copies,
     steps_beyond.bulk,
     steps_beyond.pages,
+    steps_edges.odd_requests,
+    steps_edges.odd_files,
+    steps_edges.at_once,
     steps_beyond.access,
 )
 

@@ -93,6 +93,14 @@ class HttpPlace:
         return self.catalog._calls.upload(other, f"{dataset_id}/{dataset_id}.gct")
 
 
+@pytest.fixture(scope="module")
+def session(atlas: RunningAtlas) -> Iterator[PollySession]:
+    """One session, and so one S3 client, for all tests over HTTP."""
+    session = PollySession(Service(atlas.api_url, SecretStr(atlas.api_key)))
+    yield session
+    session.transport().close()
+
+
 class TestFake(CatalogContract):
     """The fake that enforces preconditions, as the self-hosted server does."""
 
@@ -111,12 +119,6 @@ class TestFakeWithoutPreconditions(CatalogContract):
 
 class TestHttp(CatalogContract):
     """HTTP and S3, against a real server process."""
-
-    @pytest.fixture(scope="class")
-    def session(self, atlas: RunningAtlas) -> Iterator[PollySession]:
-        session = PollySession(Service(atlas.api_url, SecretStr(atlas.api_key)))
-        yield session
-        session.transport().close()
 
     @pytest.fixture
     def place(

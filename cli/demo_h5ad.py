@@ -25,14 +25,14 @@ _PREFIXES = {"well": "well-", "louvain": "cluster-"}
 
 Grouping = tuple[str, ...]
 BROAD: Sequence[Grouping] = (("bulk_labels",), ("well",), ("bulk_labels", "phase"))
-"""46 datasets: cells of a kind, of a well, of a kind in a phase of the cell cycle."""
+"""43 datasets: cells of a kind, of a well, of a kind in a phase of the cell cycle."""
 FINE: Sequence[Grouping] = (
     *BROAD,
     ("bulk_labels", "well"),
     ("bulk_labels", "phase", "louvain"),
     ("bulk_labels", "phase", "well"),
 )
-"""335 datasets: those, and finer ones by well and cluster."""
+"""332 datasets: those, and finer ones by well and cluster."""
 
 
 def h5ad_file(cache: Path, *, given: Path | None = None) -> Path:

@@ -1,4 +1,4 @@
-"""What must stand on a Prefect server for bulk runs: the global limit, and who marks dead runs."""
+"""What must stand on a Prefect server for bulk runs: limit, type of credentials, dead runs."""
 
 from datetime import timedelta
 
@@ -13,6 +13,7 @@ from prefect.events import (
 )
 
 from flows.limits import DEFAULT_SLOTS, POLLY_API, ensure_limit
+from tasks.credentials import PollyCredentials
 
 DEAD_RUNS = "polly-bulk: mark dead runs"
 # Every flow of this project is called so; other people's flows beat slower.
@@ -29,6 +30,7 @@ def set_up(*, slots: int = DEFAULT_SLOTS, heartbeat_seconds: int = HEARTBEAT_SEC
         slots: requests in flight of all runs together, where the limit does not exist yet.
         heartbeat_seconds: PREFECT_FLOWS_HEARTBEAT_FREQUENCY of the processes that run flows.
     """
+    PollyCredentials.register_type_and_schema()
     with get_client(sync_client=True) as client:
         ensure_limit(client, POLLY_API, slots)
         if not client.read_automations_by_name(DEAD_RUNS):

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -44,31 +44,47 @@ def holding(slots: int, name: str = POLLY_API) -> Iterator[None]:
     Once they are held, a Prefect server that goes away takes nothing from the run.
 
     Raises:
-        CannotProceed: the limit has fewer slots than are asked for; it would wait for ever.
+        CannotProceed: the limit has fewer slots than are asked for, so that it would wait for
+            ever, or the Prefect server is out of reach.
     """
-    with get_client(sync_client=True) as client:
-        limit = ensure_limit(client, name)
-    if limit.limit < slots:
-        raise CannotProceed(
-            f"this run may have {slots} requests in flight, the global limit {name!r} of the "
-            f"Prefect server allows {limit.limit} to all runs together; lower 'concurrency', or "
-            f"raise it with: prefect gcl update {name} --limit {slots}"
-        )
-    if limit.active:
-        log.info("taking %d of %d slots of the global limit %s", slots, limit.limit, name)
-        held = concurrency(
-            name,
-            occupy=slots,
-            lease_duration=LEASE_SECONDS,
-            strict=True,
-            raise_on_lease_renewal_failure=False,
-        )
-        held.__enter__()
+    held = _acquire(slots, name)
     try:
         yield
     finally:
+        try:
+            held.close()
+        except httpx.HTTPError as error:
+            log.warning("slots of %s are freed when their lease ends: %s", name, error)
+
+
+def _acquire(slots: int, name: str) -> ExitStack:
+    held = ExitStack()
+    try:
+        with get_client(sync_client=True) as client:
+            limit = ensure_limit(client, name)
+        _check_that_it_fits(limit, slots)
         if limit.active:
-            try:
-                held.__exit__(None, None, None)
-            except httpx.HTTPError as error:
-                log.warning("slots of %s are freed when their lease ends: %s", name, error)
+            log.info("taking %d of %d slots of the global limit %s", slots, limit.limit, name)
+            held.enter_context(
+                concurrency(
+                    name,
+                    occupy=slots,
+                    lease_duration=LEASE_SECONDS,
+                    strict=True,
+                    raise_on_lease_renewal_failure=False,
+                )
+            )
+    except httpx.HTTPError as error:
+        raise CannotProceed(
+            f"the Prefect server did not give {slots} slots of its limit {name!r}: {error}"
+        ) from error
+    return held
+
+
+def _check_that_it_fits(limit: GlobalConcurrencyLimitResponse, slots: int) -> None:
+    if limit.limit < slots:
+        raise CannotProceed(
+            f"this run may have {slots} requests in flight, the global limit {limit.name!r} of the "
+            f"Prefect server allows {limit.limit} to all runs together; lower 'concurrency', or "
+            f"raise it with: prefect gcl update {limit.name} --limit {slots}"
+        )

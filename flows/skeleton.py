@@ -4,7 +4,7 @@ import asyncio
 import logging
 import queue
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -152,12 +152,10 @@ class Watch:
     def wait_out(self) -> None:
         """Wait until nothing that was submitted is running, whatever came of it."""
         while self._left:
-            try:
+            with suppress(queue.Empty):
                 self._ended.get(timeout=TICK_SECONDS)
-            except queue.Empty:
-                self._show()
-            else:
                 self._left -= 1
+            self._show()
 
     def _show(self) -> None:
         progress = self._session.progress()

@@ -136,6 +136,7 @@ def test_a_cancelled_run_is_recorded_and_can_be_taken_up(deployed: Deployed) -> 
     run = ended(deployed.client, second)
     assert run.state is not None
     assert run.state.message == f"ingestion_run_id={first} ok=200/200 failed=0"
+    assert run.name == f"update-{first}"
     assert {f"ingestion_run_id:{first}", f"atlas:{atlas_id}"} <= set(run.tags)
     whole = RunSummary.model_validate(run.state.result())
     assert set(whole.flow_run_ids) == {str(first), str(second)}

@@ -19,6 +19,7 @@ def test_it_is_set_up_once_and_again_without_harm(prefect_server: PrefectServer)
         assert client.read_global_concurrency_limit_by_name("polly-api").limit == before
         (automation,) = client.read_automations_by_name(DEAD_RUNS)
         assert automation.enabled
+        assert client.read_block_type_by_slug("polly-credentials").name == "Polly Credentials"
 
 
 def test_prefects_server_and_ours_live_in_one_process() -> None:

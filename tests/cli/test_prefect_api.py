@@ -1,0 +1,40 @@
+"""Which Prefect server the command line's flows are recorded on."""
+
+from pathlib import Path
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL, PREFECT_LOCAL_STORAGE_PATH, temporary_settings
+
+from cli.prefect_api import prefect_api
+from deployments.standing import DEAD_RUNS
+from tests.support.prefect import PrefectServer
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    # prefect_api sets it where it is not set; this takes it away again.
+    monkeypatch.setenv("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "WARNING")
+
+
+def test_the_one_that_is_set_is_used_and_none_is_started(tmp_path: Path) -> None:
+    url = "http://prefect.test/api"
+    with temporary_settings({PREFECT_API_URL: url}), prefect_api(tmp_path) as found:
+        assert found == url
+    assert not list(tmp_path.iterdir())
+
+
+def test_where_none_is_set_the_local_one_is_used_and_made_ready(
+    prefect_server: PrefectServer,
+) -> None:
+    """With the limit and the automation; results are kept beside its records."""
+    home = prefect_server.home
+    with prefect_api(home) as found, get_client(sync_client=True) as client:
+        assert found == prefect_server.api_url == PREFECT_API_URL.value()
+        assert home in PREFECT_LOCAL_STORAGE_PATH.value().parents
+        assert client.read_global_concurrency_limit_by_name("polly-api").active
+        assert client.read_automations_by_name(DEAD_RUNS)
+    assert PREFECT_API_URL.value() is None
+    assert prefect_server.local.status().running

@@ -125,6 +125,7 @@ def _config(options: dict[str, Any]) -> "AtlasConfig":
         atlases=tuple(AtlasSpec(atlas_id=atlas_id, name=name) for atlas_id, _, name in parted),
         api_key_file=options["api_key_file"],
         external_s3=_external_s3(options["s3_endpoint"], options["s3_bucket"]),
+        external_role_arn=os.environ.get("AWS_ROLE_ARN") or None,
         faults=Faults(
             delay_ms=options["delay_ms"],
             reject_above=options["reject_above"],

@@ -16,7 +16,6 @@ log = logging.getLogger(__name__)
 
 # MinIO and others ask for a role but look only at the policy.
 _ANY_ROLE = "arn:aws:iam::000000000000:role/Atlas"
-_CALLS: tuple[Call, ...] = ("GetFederationToken", "AssumeRole")
 _PROBE = AtlasId("credential-check")
 
 
@@ -78,27 +77,45 @@ def check_bucket(access: S3Access) -> None:
         )
 
 
-def choose_issuer(access: S3Access) -> TokenIssuer:
-    """The service's own temporary credentials where it limits them, else the static keys."""
-    for call in _CALLS:
-        issuer = StsIssuer(access, call=call, role_arn=_ANY_ROLE, sts_endpoint_url=_sts(access))
-        try:
-            tokens = issuer.issue(_PROBE, write=True).tokens
-            limited = _is_limited(access, tokens)
-        except StorageError as error:
-            log.info("%s: %s cannot be used: %s", access.endpoint_url, call, error)
-            continue
-        if limited:
-            log.info("%s issues temporary credentials by %s", access.endpoint_url, call)
+def choose_issuer(access: S3Access, role_arn: str | None = None) -> TokenIssuer:
+    """The service's own temporary credentials where it limits them, else the static keys.
+
+    Raises:
+        CannotProceed: a role was named, but no limited credentials come of it.
+    """
+    calls: tuple[Call, ...] = ("AssumeRole",) if role_arn else ("GetFederationToken", "AssumeRole")
+    for call in calls:
+        issuer = StsIssuer(
+            access, call=call, role_arn=role_arn or _ANY_ROLE, sts_endpoint_url=_sts(access)
+        )
+        if _issues_limited(access, issuer, call):
             return issuer
+    if role_arn:
+        raise CannotProceed(
+            f"{access.endpoint_url} gives no credentials limited to a prefix for the role "
+            f"{role_arn} in AWS_ROLE_ARN; the log says what it answered. Check that the role "
+            "trusts these credentials and may read and write the bucket"
+        )
     log.warning(
         "%s issues no temporary credentials that are limited to a prefix. Whoever holds an API "
         "key of this server, even one that may only read, gets this server's own S3 keys and can "
-        "read and write the whole bucket %r. The catalog API itself still enforces its keys",
+        "read and write the whole bucket %r. The catalog API itself still enforces its keys. "
+        "If the service knows roles, name one in AWS_ROLE_ARN",
         access.endpoint_url,
         access.bucket,
     )
     return StaticKeys(access)
+
+
+def _issues_limited(access: S3Access, issuer: StsIssuer, call: Call) -> bool:
+    try:
+        limited = _is_limited(access, issuer.issue(_PROBE, write=True).tokens)
+    # botocore trips over answers that are of another kind than it asked for.
+    except (StorageError, KeyError) as error:
+        log.info("%s: %s cannot be used: %s", access.endpoint_url, call, error)
+        return False
+    log.info("%s: %s %s", access.endpoint_url, call, "is used" if limited else "ignores its policy")
+    return limited
 
 
 def _is_limited(access: S3Access, tokens: S3Tokens) -> bool:

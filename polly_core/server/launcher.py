@@ -8,7 +8,7 @@ from typing import NamedTuple, Self
 
 from pydantic import Field, SecretStr
 
-from polly_core.errors import InvalidInput
+from polly_core.errors import BadRequest, InvalidInput
 from polly_core.models.jsonvalue import Model
 from polly_core.server.app import create_app
 from polly_core.server.auth import Access, AccessControl
@@ -51,6 +51,8 @@ class AtlasConfig(Model):
     """Where the key for writing is read from, or written to if there is no such file."""
     external_s3: S3Access | None = None
     """Another S3 in place of the bundled one."""
+    external_role_arn: str | None = None
+    """The role there that temporary credentials are asked for with."""
     settings: ServerSettings = ServerSettings()
     faults: Faults = Faults()
 
@@ -151,7 +153,10 @@ class Atlas:
 
     def _admit(self, control: AccessControl) -> None:
         for atlas in self._config.atlases:
-            control.add_atlas(atlas.atlas_id, atlas.name)
+            try:
+                control.add_atlas(atlas.atlas_id, atlas.name)
+            except BadRequest as error:
+                raise InvalidInput(f"--atlas {atlas.atlas_id!r}: {error.detail}") from error
         self.atlas_ids = tuple(atlas.atlas_id for atlas in control.atlases())
         if not self.atlas_ids:
             log.warning("there is no atlas in %s yet; add one with --atlas ID", self._folder.path)
@@ -174,7 +179,9 @@ class Atlas:
         external = self._config.external_s3
         if external is not None:
             check_bucket(external)
-            return Objects(external, choose_issuer(external), no_diagnosis)
+            return Objects(
+                external, choose_issuer(external, self._config.external_role_arn), no_diagnosis
+            )
         seaweed = Seaweed(self._folder.objects, s3_port=self._config.s3_port)
         starting.callback(seaweed.stop)
         seaweed.start()

@@ -384,6 +384,13 @@ def test_a_full_disk_is_said(tmp_path: Path) -> None:
         system.check_disk(tmp_path, least=2 * free)
 
 
+def test_what_does_not_stop_is_killed() -> None:
+    process = subprocess.Popen(["/bin/sleep", "600"])
+    os.kill(process.pid, signal.SIGSTOP)
+    system.stop(process, patience=0.2)
+    assert process.returncode == -signal.SIGKILL
+
+
 def test_only_sockets_of_these_ports_are_swept() -> None:
     port = 65_000 + os.getpid() % 500
     ours = Path(f"/tmp/seaweedfs-s3-{port}.sock")

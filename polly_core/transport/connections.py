@@ -1,23 +1,22 @@
-"""Connections to one host, kept open and used again, each by one thread at a time.
+"""Connections to one host, kept open and used again; proxies as the environment says."""
 
-The standard library's HTTP with a pool in front of it: half the CPU per call of urllib3, which
-is what counts when a hundred thousand small calls go out.
-"""
-
-import http.client
+import os
 import ssl
-import threading
-import weakref
-import zlib
-from collections import deque
+from typing import Any
 from urllib.parse import quote, urlsplit
 
-from urllib3.util import wait_for_read
+import urllib3
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    NewConnectionError,
+    ProxyError,
+    SSLError,
+)
 
 from polly_core.transport.answers import Answer
 from polly_core.transport.service import Service
 
-_PORTS = {"http": 80, "https": 443}
 # Brackets and everything that is not ASCII are quoted; quoted parts stay as they are.
 _SAFE_IN_TARGET = "/?&=%:@!$'()*+,;~-._"
 
@@ -35,19 +34,17 @@ class LostError(Exception):
 
 
 class Connections:
-    """At most so many connections to the host of a service. Thread-safe."""
+    """At most so many connections to the host of a service. Thread-safe.
+
+    A pool is bound to its host, so the key in the headers can reach no other one.
+    """
 
     def __init__(self, service: Service, headers: dict[str, str]) -> None:
         parts = urlsplit(service.api_url)
-        self._secure = ssl.create_default_context() if parts.scheme == "https" else None
-        self._host = parts.hostname or ""
-        self._port = parts.port or _PORTS[parts.scheme]
-        self._timeouts = (service.connect_timeout, service.read_timeout)
+        self._origin = f"{parts.scheme}://{parts.netloc}"
         self._headers = headers
-        self._slots = threading.BoundedSemaphore(service.pool_size)
-        self._idle: deque[http.client.HTTPConnection] = deque()
-        # A pool that nobody holds any more leaves no open sockets behind.
-        weakref.finalize(self, _close_all, self._idle)
+        self._manager = _manager(service)
+        self._pool = self._manager.connection_from_url(self._origin)
 
     def exchange(self, method: str, target: str, body: bytes | None) -> Answer:
         """One request and its whole answer. Waits where all connections are busy.
@@ -56,71 +53,60 @@ class Connections:
             NotConnectedError, UntrustedError: nothing was sent.
             LostError: the answer did not come, or not wholly.
         """
-        with self._slots:
-            connection = self._take()
-            try:
-                connection.request(
-                    method, quote(target, safe=_SAFE_IN_TARGET), body=body, headers=self._headers
-                )
-                response = connection.getresponse()
-                data = response.read()
-                answer = _answer(response, data)
-            except (OSError, http.client.HTTPException, zlib.error) as error:
-                connection.close()
-                raise LostError(str(error) or type(error).__name__) from error
-            except BaseException:
-                # An interruption leaves an answer on its way that belongs to nobody.
-                connection.close()
-                raise
-            if connection.sock is not None:
-                self._idle.append(connection)
-        return answer
+        quoted = quote(target, safe=_SAFE_IN_TARGET)
+        if self._pool.proxy is not None and self._pool.scheme == "http":
+            # A proxy of plain HTTP wants the whole address.
+            quoted = self._origin + quoted
+        try:
+            response = self._pool.urlopen(
+                method, quoted, body=body, headers=self._headers, redirect=False
+            )
+        except SSLError as error:
+            raise _of_tls(error) from error
+        except (NewConnectionError, ConnectTimeoutError, ProxyError) as error:
+            raise NotConnectedError(_reason(error)) from error
+        except (HTTPError, OSError) as error:
+            raise LostError(_reason(error)) from error
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        return Answer(response.status, headers, response.data)
 
     def close(self) -> None:
         """Close every idle connection."""
-        _close_all(self._idle)
-
-    def _take(self) -> http.client.HTTPConnection:
-        """An open connection: one that is idle and still alive, else a new one."""
-        while True:
-            try:
-                connection = self._idle.pop()
-            except IndexError:
-                return self._open()
-            # An idle connection has nothing to say: if it does, the host has closed it.
-            if not wait_for_read(connection.sock, timeout=0):
-                return connection
-            connection.close()
-
-    def _open(self) -> http.client.HTTPConnection:
-        connect_timeout, read_timeout = self._timeouts
-        connection: http.client.HTTPConnection
-        if self._secure is None:
-            connection = http.client.HTTPConnection(self._host, self._port, timeout=connect_timeout)
-        else:
-            connection = http.client.HTTPSConnection(
-                self._host, self._port, timeout=connect_timeout, context=self._secure
-            )
-        try:
-            connection.connect()
-        except ssl.SSLCertVerificationError as error:
-            raise UntrustedError(error.verify_message) from error
-        except (OSError, UnicodeError) as error:
-            raise NotConnectedError(str(error) or type(error).__name__) from error
-        connection.sock.settimeout(read_timeout)
-        return connection
+        self._manager.clear()
 
 
-def _close_all(idle: deque[http.client.HTTPConnection]) -> None:
-    while True:
-        try:
-            idle.pop().close()
-        except IndexError:
-            return
+def _manager(service: Service) -> urllib3.PoolManager:
+    # Whether a proxy applies to a host is decided as requests does it, which users know.
+    from requests.utils import get_environ_proxies
+
+    timeout = urllib3.Timeout(connect=service.connect_timeout, read=service.read_timeout)
+    scheme = urlsplit(service.api_url).scheme
+    found = get_environ_proxies(service.api_url)
+    proxy = found.get(scheme) or found.get("all")
+    options: dict[str, Any] = {
+        "maxsize": service.pool_size,
+        "block": True,
+        "retries": False,
+        "timeout": timeout,
+        "ssl_context": _trust() if "https" in {scheme, urlsplit(proxy or "").scheme} else None,
+    }
+    return urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options)
 
 
-def _answer(response: http.client.HTTPResponse, data: bytes) -> Answer:
-    headers = {name.lower(): value for name, value in response.getheaders()}
-    if headers.get("content-encoding", "").lower() in {"gzip", "x-gzip"} and data:
-        data = zlib.decompress(data, wbits=31)
-    return Answer(response.status, headers, data)
+def _trust() -> ssl.SSLContext:
+    """The system's certificates, or those of the variables that requests reads."""
+    bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+    return ssl.create_default_context(cafile=bundle or None)
+
+
+def _of_tls(error: SSLError) -> Exception:
+    cause = error.args[0] if error.args else error
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return UntrustedError(cause.verify_message)
+    return LostError(_reason(error))
+
+
+def _reason(error: Exception) -> str:
+    """Why, without the object that urllib3 puts before it."""
+    text = str(error)
+    return text.rpartition(">: ")[2] or type(error).__name__

@@ -4,6 +4,7 @@ The pool is bound to its host, so the key can reach no other one, whatever an an
 """
 
 import json
+import re
 from dataclasses import dataclass
 from importlib import metadata
 from urllib.parse import quote, urlsplit
@@ -34,6 +35,7 @@ from polly_core.transport.service import Service
 
 DEFAULT_REGION = "us-east-1"
 _MAX_REDIRECTS = 5
+_LEADS_ELSEWHERE = re.compile(r"[/\\\x00-\x1f\x7f]")
 _FOLLOWED = frozenset({301, 302, 303, 307, 308})
 
 
@@ -67,10 +69,14 @@ def segment(text: str) -> str:
     """An id or file name as one part of a path, fully quoted.
 
     Raises:
-        InvalidInput: it is empty, ``.`` or ``..``: such a part would lead to another address.
+        InvalidInput: it is empty, ``.`` or ``..``, or holds a slash or a control character. Such
+            a part would lead to another address, quoted or not: servers unquote before routing.
     """
-    if text in {"", ".", ".."}:
-        raise InvalidInput(f"{text!r} cannot be an id or a file name; nothing was sent")
+    if text in {"", ".", ".."} or _LEADS_ELSEWHERE.search(text):
+        raise InvalidInput(
+            f"{text!r} cannot be an id or a file name: it is empty, dots only, or holds a slash "
+            "or a control character; nothing was sent"
+        )
     return quote(text, safe="")
 
 

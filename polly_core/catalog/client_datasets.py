@@ -299,10 +299,13 @@ class DatasetMethods:
         Returns:
             True if the dataset exists, False otherwise.
         """
-        if dataset_id in {"", ".", ".."}:
+        try:
+            path = self._paths.dataset(dataset_id)
+        except InvalidInput:
+            # No dataset can have such an id.
             return False
         try:
-            self._calls.exists(self._paths.dataset(dataset_id))
+            self._calls.exists(path)
         except NotFound:
             return False
         return True

@@ -405,7 +405,7 @@ def test_a_401_has_one_class_with_or_without_a_document() -> None:
                 session.get("/x")
 
 
-@pytest.mark.parametrize("text", ["", ".", ".."])
+@pytest.mark.parametrize("text", ["", ".", "..", "../x", "a/b", "a\\b", "a\nb"])
 def test_no_part_of_a_path_leads_elsewhere(text: str) -> None:
     with pytest.raises(InvalidInput):
         segment(text)
@@ -416,7 +416,6 @@ def test_no_part_of_a_path_leads_elsewhere(text: str) -> None:
     [
         ("a#1.csv", "a%231.csv"),
         ("a?b", "a%3Fb"),
-        ("../x", "..%2Fx"),
         ("%41", "%2541"),
         ("ä ", "%C3%A4%20"),
     ],

@@ -151,9 +151,10 @@ def test_flow_run_retry_takes_up_a_run_that_was_killed(deployed: Deployed) -> No
     deployed.wait_until_processed(run_id, 60)
     deployed.kill(run_id)
     assert ended(deployed.client, run_id).state_name == "Crashed"
-    # The worker reports it a second time. After a retry, that would end the second attempt.
-    report = f"Reported flow run '{run_id}' as crashed: Flow run infrastructure"
-    eventually(lambda: report in deployed.worker_log.read_text(), what="the worker's report")
+    # The worker reports the crash a second time, half a minute later; a retry that is already under
+    # way would be marked as crashed, and lose its slot of the deployment's limit.
+    second = "prefect.flow_runs.worker - Check whether the flow run exceeded"
+    eventually(lambda: second in deployed.worker_log.read_text(), seconds=120, what="the report")
     assert deployed.processed(run_id) < 200
 
     deployed.server.prefect("flow-run", "retry", str(run_id))

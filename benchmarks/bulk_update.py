@@ -36,7 +36,11 @@ def main() -> int:
     arguments = _arguments()
     chosen = _chosen(arguments.only, arguments.large)
     with _field(arguments, chosen) as field:
-        results = [_run(field, each, arguments) for each in chosen]
+        rounds = [
+            [_run(field, each, arguments, number) for each in chosen]
+            for number in range(arguments.rounds)
+        ]
+    results = [_median(list(runs)) for runs in zip(*rounds, strict=True)]
     print_table(results)
     verdicts = judge(results)
     print_targets(verdicts)
@@ -64,6 +68,7 @@ def _arguments() -> argparse.Namespace:
         "--only", default="", help="comma-separated, in order: " + ",".join(CONTENDERS)
     )
     parser.add_argument("--vendor-python", type=Path, help="a Python with polly-python 4.8.0")
+    parser.add_argument("--rounds", type=int, default=1, help="repeat all, keep each one's median")
     parser.add_argument("--json", type=Path, help="write every figure to this file")
     parser.add_argument("--check", action="store_true", help="exit 1 when a target is missed")
     parser.add_argument("--under", default="", help="a profiler to run each contender under")
@@ -128,10 +133,18 @@ def _vendor_python(given: Path | None, chosen: list[Contender]) -> Path | None:
     )
 
 
-def _run(field: contenders.Field, each: Contender, arguments: argparse.Namespace) -> Result:
+def _run(
+    field: contenders.Field, each: Contender, arguments: argparse.Namespace, number: int
+) -> Result:
     count = arguments.large or 100_000 if each.name == "large64" else arguments.n
     _say(f"{each.name}: {each.what}, {count} datasets")
-    return contenders.run(field, each, count)
+    return contenders.run(field, each, count, folder=field.folder / f"{each.name}-{number}")
+
+
+def _median(runs: list[Result]) -> Result:
+    """The run with the median wall time, but wrong if any was."""
+    middle = sorted(runs, key=lambda run: run.seconds)[(len(runs) - 1) // 2]
+    return middle.model_copy(update={"right": all(run.right for run in runs)})
 
 
 def _say(text: str) -> None:

@@ -138,7 +138,7 @@ class Result(Model):
     """Every dataset has the expected metadata, each written once (again: none written)."""
 
 
-def run(field: Field, contender: Contender, count: int) -> Result:
+def run(field: Field, contender: Contender, count: int, *, folder: Path) -> Result:
     """One contest: fresh datasets, unless it is about finding nothing to do.
 
     Raises:
@@ -149,7 +149,6 @@ def run(field: Field, contender: Contender, count: int) -> Result:
     else:
         field.stub.reset(count)
     stub_cpu = field.stub.stats()["cpu"]
-    folder = field.folder / contender.name
     folder.mkdir()
     contest = _contest(field, contender, folder)
     path = folder / "contest.json"

@@ -30,6 +30,6 @@ def test_a_row_that_refers_to_nothing_is_refused(ledger: Ledger) -> None:
         with ledger._database.writing() as tx:
             tx.connection.exec_driver_sql("DELETE FROM runs")
 
-    with pytest.raises(LedgerError, match="(?i)foreign key"):
+    with pytest.raises(LedgerError, match=r"(?i)foreign key"):
         orphan()
     assert ledger.run(job.run_id).total == 10

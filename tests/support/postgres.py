@@ -117,12 +117,13 @@ class PostgresServer:
         subprocess.run(command, cwd=self._folder, check=True, capture_output=True)
 
     def _command(self, program: str, *arguments: str) -> list[str]:
-        command = [str(self._binaries / program), *arguments]
-        if self._account is None:
-            return command
-        # The server refuses to be root.
-        account = [f"--reuid={self._account.pw_uid}", f"--regid={self._account.pw_gid}"]
-        return ["setpriv", *account, "--clear-groups", *command]
+        # Should the tests be killed, nobody would stop the server (a Linux matter, as setpriv is).
+        command = ["setpriv", "--pdeathsig=INT"] if shutil.which("setpriv") else []
+        if self._account is not None:
+            # The server refuses to be root.
+            uid, gid = self._account.pw_uid, self._account.pw_gid
+            command += [f"--reuid={uid}", f"--regid={gid}", "--clear-groups"]
+        return [*command, str(self._binaries / program), *arguments]
 
 
 def _account() -> pwd.struct_passwd | None:

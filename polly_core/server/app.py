@@ -1,6 +1,7 @@
 """The application: one function, no global state."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -27,6 +28,7 @@ from polly_core.server.store import Store
 
 _SMALLEST_COMPRESSED = 1024
 _FAST = 1
+_WORKERS = 32
 
 
 def create_app(
@@ -95,6 +97,7 @@ def _furnish(
             issuer, access, instance_id=store.instance_id, capabilities=capabilities
         ),
         rehearsal=rehearsal,
+        workers=ThreadPoolExecutor(_WORKERS, thread_name_prefix="atlas"),
     )
 
 

@@ -1,9 +1,9 @@
 """One request, made ready for a rule: access first, then ids, then the body."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
@@ -33,7 +33,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def served(rule: Rule, method: str) -> Endpoint:
-    """The endpoint of a rule, which runs in a thread of its own.
+    """The endpoint of a rule, which runs in one of the workers.
 
     It refuses, in this order: an atlas that the key has no access to, or may not write where the
     method writes; a dataset id that is none; a body above the limit.
@@ -50,7 +50,7 @@ def served(rule: Rule, method: str) -> Endpoint:
             dataset = DatasetId(check_id(path["dataset_id"], "dataset id"))
         body = await _body(request, house.settings.body_limit) if method != "GET" else b""
         call = Call(house, principal, atlas, dataset, path, request.query_params, body)
-        return await run_in_threadpool(rule, call)
+        return await asyncio.get_running_loop().run_in_executor(house.workers, rule, call)
 
     return endpoint
 

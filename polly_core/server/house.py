@@ -1,5 +1,6 @@
 """Everything one server consists of, as its routes see it."""
 
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from polly_core.errors import RepositoryLocked
@@ -23,6 +24,8 @@ class House:
     files: FileService
     tokens: TokenService
     rehearsal: Rehearsal
+    workers: Executor
+    """Threads for the rules, which wait for the database and the object store."""
 
     def capabilities(self) -> tuple[str, ...]:
         """What this server can do beyond the hosted protocol, as far as it is to show it."""

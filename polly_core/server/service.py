@@ -145,7 +145,9 @@ class DatasetService:
             record = current.model_copy(update=parts)
             dropped: tuple[str, ...] = ()
             if request.makes_version:
-                record, dropped = self._new_version(connection, atlas, record)
+                record = self._new_version(connection, atlas, record)
+                if record.data_location != current.data_location:
+                    dropped = _drop_linked(connection, atlas, record)
             elif parts:
                 at = max(self._clock(), current.last_modified_at)
                 record = record.model_copy(update={"last_modified_at": at})
@@ -239,17 +241,12 @@ class DatasetService:
 
     def _new_version(
         self, connection: Transaction, atlas: AtlasId, record: DatasetRecord
-    ) -> tuple[DatasetRecord, tuple[str, ...]]:
+    ) -> DatasetRecord:
         at = max(self._clock(), record.last_modified_at)
         record = record.model_copy(update={"last_modified_at": at})
         sql.update_dataset(connection, atlas, record)
         sql.append_version(connection, atlas, _version_of(record))
-        dropped = sql.delete_stale_files(connection, atlas, record.dataset_id, record.data_location)
-        warnings = tuple(
-            f"Supplementary file {name!r} was linked to the previous data and has been deleted"
-            for name in dropped
-        )
-        return record, warnings
+        return record
 
     def _queue(
         self,
@@ -311,6 +308,15 @@ def pinned(blobs: Blobs, atlas: AtlasId, uri: str) -> str:
 def _refuse_live(connection: Transaction, atlas: AtlasId, dataset: DatasetId) -> None:
     if sql.find_dataset(connection, atlas, dataset) is not None:
         raise conflict(f"Dataset {dataset!r} already exists")
+
+
+def _drop_linked(connection: Transaction, atlas: AtlasId, record: DatasetRecord) -> tuple[str, ...]:
+    """Delete the files that are linked to other data than the current; a warning for each."""
+    dropped = sql.delete_stale_files(connection, atlas, record.dataset_id, record.data_location)
+    return tuple(
+        f"Supplementary file {name!r} was linked to the previous data and has been deleted"
+        for name in dropped
+    )
 
 
 def _version_of(record: DatasetRecord) -> VersionRecord:

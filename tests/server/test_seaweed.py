@@ -385,9 +385,12 @@ def test_a_full_disk_is_said(tmp_path: Path) -> None:
 
 
 def test_what_does_not_stop_is_killed() -> None:
-    process = subprocess.Popen(["/bin/sleep", "600"])
-    os.kill(process.pid, signal.SIGSTOP)
+    deaf = "trap '' TERM; echo ready; exec sleep 600"
+    process = subprocess.Popen(["/bin/sh", "-c", deaf], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
     system.stop(process, patience=0.2)
+    process.stdout.close()
     assert process.returncode == -signal.SIGKILL
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from polly_core.server.auth import AccessControl
 from polly_core.server.data_folder import DataFolder
-from polly_core.server.seaweed_process import leftovers
+from polly_core.server.seaweed_config import SeaweedConfig
+from polly_core.server.seaweed_process import leftovers, sweep_sockets
 from polly_core.server.store import Store
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -128,6 +129,10 @@ class RunningAtlas:
         deadline = time.monotonic() + _STOP_SECONDS
         while leftovers(DataFolder(self.data_dir).objects) and time.monotonic() < deadline:
             time.sleep(0.05)
+        config = DataFolder(self.data_dir).objects / "config.json"
+        if config.exists():
+            kept = SeaweedConfig.model_validate_json(config.read_text())
+            sweep_sockets(kept.all_ports().values())
         shutil.rmtree(self.data_dir, ignore_errors=True)
 
     def _wait(self) -> int:

@@ -3,8 +3,8 @@
     python -m benchmarks.payloads [--rows 20000] [--columns 500] [--rounds 2]
 
 Each contender runs in a process of its own. Times are of the work alone, without imports; ratios
-are of CPU time, which other work on the machine disturbs less. The
-file holds numbers of full precision, as it must to tell who keeps them: ``exact`` says so.
+are of CPU time, which other work on the machine disturbs less. The file holds numbers of full
+precision, as it must to tell who keeps them: ``exact`` says so.
 cmapPy's reader and writer need pandas below 3, so run this with Python 3.11.
 """
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import uuid
 from collections.abc import Awaitable, Callable
 
@@ -20,11 +21,13 @@ from polly_core.server.refusals import (
     RETRY_AFTER_SECONDS,
     document_of,
     error_document,
+    not_found,
 )
 from polly_core.server.rehearsal import Fate, Rehearsal
 
 CORRELATION_HEADER = "x-correlation-id"
 _WRITING = ("POST", "PATCH", "DELETE")
+_QUOTED_SLASH = re.compile(rb"%(2f|5c)", re.IGNORECASE)
 _KEY_HEADER = API_KEY_HEADER.encode()
 _LOGGER = logging.getLogger(__name__)
 
@@ -91,6 +94,11 @@ class Authentication:
                 await rendered({"message": "Unauthorized"}, 401)(scope, receive, send)
                 return
             scope.setdefault("state", {})["principal"] = principal
+            if _QUOTED_SLASH.search(scope.get("raw_path") or b""):
+                # Unquoted, it would lead to another route than the one the caller named.
+                nowhere = not_found(f"There is nothing at {scope['path']}")
+                await refusal(nowhere)(scope, receive, send)
+                return
         await self._app(scope, receive, send)
 
     async def _principal(self, scope: Scope) -> Principal | None:

@@ -69,6 +69,14 @@ def test_unrouted_paths_are_error_documents(house: TestHouse) -> None:
         assert answer.headers["content-type"] == CONTENT_TYPE
 
 
+def test_a_quoted_slash_reaches_no_other_route(house: TestHouse) -> None:
+    house.create("GSE1")
+    for path in ("GSE1%2Fversions", "GSE1%2fversions", "GSE1%5Cversions"):
+        answer = house.writer.get(f"{R9}/datasets/{path}")
+        assert (answer.status, answer.title) == (404, "Resource not found"), path
+    assert house.writer.get(f"{R9}/datasets/GSE1/versions").status == 200
+
+
 def test_a_method_that_is_not_there_is_an_error_document(house: TestHouse) -> None:
     answer = house.writer.call("PUT", f"{R9}/datasets")
     assert (answer.status, answer.title) == (405, "Method Not Allowed")

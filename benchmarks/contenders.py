@@ -196,6 +196,7 @@ def _environment(field: Field) -> dict[str, str]:
         "PREFECT_API_URL": field.prefect_url,
         "PREFECT_HOME": str(field.folder / "prefect-client"),
         "PREFECT_LOGGING_LEVEL": "WARNING",
+        "DO_NOT_TRACK": "1",
     }
 
 

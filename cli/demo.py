@@ -4,7 +4,10 @@ import time
 from pathlib import Path
 
 import click
+import platformdirs
+from rich.console import Console
 
+from cli.demo_h5ad import h5ad_file
 from cli.demo_stage import Stage, stage
 from cli.demo_story import tell
 
@@ -31,9 +34,11 @@ def command(h5ad: Path | None, shared: Path, *, keep: bool) -> int:
     and takes everything away again.
     """
     started = time.monotonic()
-    given = h5ad.absolute() if h5ad else None
+    cache = Path(platformdirs.user_cache_dir("polly-bulk", appauthor=False))
+    with Console(stderr=True).status("finding the real h5ad in the cache, or fetching it"):
+        cells = h5ad_file(cache, given=h5ad).absolute()
     with stage(keep=keep, on_kept=_say_kept) as play:
-        tell(play, given, shared.absolute())
+        tell(play, cells, shared.absolute())
         click.echo(f"\nall of it took {time.monotonic() - started:.0f} s")
     return 0
 

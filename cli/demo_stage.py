@@ -3,6 +3,7 @@
 import json
 import os
 import selectors
+import shlex
 import shutil
 import signal
 import subprocess
@@ -84,6 +85,9 @@ class Stage:
         child.wait()
         if child in self._children:
             self._children.remove(child)
+        if sys.stderr.isatty():
+            # It was drawing a bar: give back the cursor that it hid, and the line.
+            sys.stderr.write("\x1b[?25h\r\x1b[K")
 
     def start_prefect(self) -> subprocess.Popen[str]:
         """Begin to start the local Prefect server; takes some seconds, beside other work."""
@@ -131,8 +135,10 @@ class Stage:
 
     def exports(self) -> str:
         """What to type to use the demo's servers from another terminal."""
-        names = ("POLLY_HOME", "POLLY_API_URL", "POLLY_API_KEY")
-        return "\n".join(f"export {name}={self._environment[name]}" for name in names)
+        given = {
+            name: text for name, text in self._environment.items() if name.startswith("POLLY_")
+        }
+        return "\n".join(f"export {name}={shlex.quote(text)}" for name, text in given.items())
 
     def close(self) -> None:
         """Stop every process. The servers end in their own way if they do so in time."""
@@ -215,7 +221,8 @@ def _environment(given: Mapping[str, str], home: Path) -> dict[str, str]:
         "POLLY_HOME": str(home),
         "POLLY_ALLOWED_MODULES": '["polly_core.planning.functions"]',
         "PREFECT_HOME": str(home / "prefect-client"),
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        # Nothing of the demo goes out.
+        "DO_NOT_TRACK": "1",
     }
 
 

@@ -11,7 +11,6 @@ from itertools import islice
 from pathlib import Path
 
 import click
-import platformdirs
 import urllib3
 from pydantic import SecretStr
 from rich.console import Console
@@ -38,7 +37,7 @@ APPLY_SECONDS = 300.0
 SHOWN_LINES = 4
 
 
-def tell(play: Stage, h5ad: Path | None, shared: Path) -> None:
+def tell(play: Stage, h5ad: Path, shared: Path) -> None:
     """The whole story.
 
     Raises:
@@ -68,7 +67,7 @@ def tell(play: Stage, h5ad: Path | None, shared: Path) -> None:
     say_prefect(play, run_id)
 
 
-def fill(play: Stage, served: Served, h5ad: Path | None, shared: Path) -> None:
+def fill(play: Stage, served: Served, h5ad: Path, shared: Path) -> None:
     """Create the data sets through the Python client."""
     records = _records(play, h5ad, shared)
     from cli.demo_load import load
@@ -100,17 +99,14 @@ def _bar(what: str, total: int | None) -> Iterator[tuple[Progress, TaskID]]:
         yield bar, bar.add_task(what, total=total)
 
 
-def _records(play: Stage, h5ad: Path | None, shared: Path) -> Sequence[Record]:
-    from cli.demo_h5ad import BROAD, FINE, h5ad_file, slice_records
+def _records(play: Stage, h5ad: Path, shared: Path) -> Sequence[Record]:
+    from cli.demo_h5ad import BROAD, FINE, slice_records
 
     more = shared.is_dir()
-    cache = Path(platformdirs.user_cache_dir("polly-bulk", appauthor=False))
-    with Console(stderr=True).status("fetching the h5ad, or finding it in the cache"):
-        path = h5ad_file(cache, given=h5ad)
-    click.echo(f"cells from {path}" + (f", records from {shared}" if more else ""))
+    click.echo(f"cells from {h5ad}" + (f", records from {shared}" if more else ""))
     records: list[Record] = []
     with _bar("cutting cells into data sets", None) as (bar, task):
-        for record in slice_records(path, play.folder / "slices", BROAD if more else FINE):
+        for record in slice_records(h5ad, play.folder / "slices", BROAD if more else FINE):
             records.append(record)
             bar.advance(task)
     if more:

@@ -14,7 +14,7 @@ from polly_core.models.jsonvalue import JsonObject
 from polly_core.models.run import ItemState, RunState, RunSummary, StopReason
 from tests.flows.conftest import RENAME, Bench, human
 from tests.support.datasets import version_counts
-from tests.support.prefect import artifacts_of, eventually, logs_of
+from tests.support.prefect import artifacts_of
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -158,22 +158,6 @@ def test_a_prefect_server_restarted_mid_run_costs_nothing(bench: Bench) -> None:
     artifacts = artifacts_of(bench.client, run.id)
     assert RunSummary.model_validate(artifacts["run-summary"].data) == summary
     assert artifacts["run-progress"].data == 100
-
-
-def test_what_the_core_logs_is_kept_with_the_run(bench: Bench) -> None:
-    """Also what the engine's own threads say, which know nothing of Prefect."""
-    bench.fill(human(3))
-    summary = bench.update()
-    logs = eventually(
-        lambda: [
-            found
-            for found in logs_of(bench.client, UUID(summary.run_id))
-            if found.name.startswith(("flows", "polly_core"))
-        ],
-        what="the core's logs",
-    )
-    assert any("ok=3/3" in log.message for log in logs)
-    assert all(bench.atlas.api_key not in log.message for log in logs)
 
 
 def test_without_a_key_it_says_what_to_set(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,7 +84,7 @@ def _chosen(only: str, large: int) -> list[Contender]:
             f"no such contender: {', '.join(unknown)}; there are {', '.join(CONTENDERS)}"
         )
     if large and "large64" not in names:
-        names.append("large64")
+        names.insert(0, "large64")
     return [CONTENDERS[name] for name in names]
 
 

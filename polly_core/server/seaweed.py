@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-START_SECONDS = 60.0
 _PROBE_KEY = ".server/probe"  # no atlas id begins with a dot
 _LOOK_SECONDS = 0.1
 _SICK_CHECKS = 6
@@ -59,6 +58,7 @@ class Seaweed:
         *,
         s3_port: int = 0,
         binary: Path | None = None,
+        start_seconds: float = 60.0,
         health_seconds: float = 5.0,
         chance: random.Random | None = None,
         monotonic: Callable[[], float] = time.monotonic,
@@ -66,6 +66,7 @@ class Seaweed:
         self._folder = folder.resolve()
         self._s3_port = s3_port
         self._binary = binary
+        self._start_seconds = start_seconds
         self._health_seconds = health_seconds
         self._chance = chance or random.SystemRandom()
         self._monotonic = monotonic
@@ -177,7 +178,7 @@ class Seaweed:
         self._ready.set()
 
     def _await_service(self, logged: int) -> None:
-        deadline = self._monotonic() + START_SECONDS
+        deadline = self._monotonic() + self._start_seconds
         trouble = "its port did not open"
         self._probes()
         while self._monotonic() < deadline:
@@ -192,8 +193,9 @@ class Seaweed:
                 return
             except StorageError as error:
                 trouble = str(error)
+                self._stopping.wait(_LOOK_SECONDS)
         raise CannotProceed(
-            f"The bundled S3 server was not ready after {START_SECONDS:.0f} s: {trouble}. "
+            f"The bundled S3 server was not ready after {self._start_seconds:.0f} s: {trouble}. "
             f"Its log is {system.log_file(self._folder)}"
         )
 

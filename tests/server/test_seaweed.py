@@ -352,15 +352,12 @@ def test_a_server_that_gives_up_is_said(folder: Path) -> None:
     assert "seaweed.log" in str(raised.value)
 
 
-def test_without_credentials_for_clients_it_does_not_start(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_credentials_for_clients_it_does_not_start(folder: Path) -> None:
     config = load_config_of_new(folder)
     short = config.model_copy(update={"signing_key": base64.b64encode(b"short").decode()})
     (folder / "config.json").write_text(short.model_dump_json())
-    monkeypatch.setattr("polly_core.server.seaweed.START_SECONDS", 3.0)
     with pytest.raises(CannotProceed, match="Asking for credentials"):
-        Seaweed(folder).start()
+        Seaweed(folder, start_seconds=12).start()
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """What commands do with a run: plan it here, and carry it out as a flow."""
 
 import json
-import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -97,16 +96,19 @@ def interruptible(session: Session) -> Iterator[None]:
 def carry_out(parameters: JsonObject) -> RunSummary:
     """Run the bulk-update flow in this process, on the local Prefect server if none is set."""
     # Prefect reads its settings when it is imported.
-    if "PREFECT_API_URL" not in os.environ:
-        from cli.local_server import ensure_server
+    from cli.prefect_api import prefect_api
 
-        os.environ["PREFECT_API_URL"] = ensure_server(Settings().home)
-    from flows.bulk_update import BulkUpdate, bulk_update
-    from flows.running import run_here
+    with prefect_api(Settings().home) as api_url:
+        from flows.bulk_update import BulkUpdate, bulk_update
+        from flows.running import run_here
 
-    update = BulkUpdate.model_validate(parameters)
-    with shown("updating") as show:
-        return run_here(bulk_update, {"update": update}, on_progress=show)
+        def say(run_id: str, flow_run_id: str) -> None:
+            where = f"{api_url.removesuffix('/api')}/runs/flow-run/{flow_run_id}"
+            click.echo(f"run {run_id} (ingestion_run_id); in Prefect: {where}", err=True)
+
+        update = BulkUpdate.model_validate(parameters)
+        with shown("updating") as show:
+            return run_here(bulk_update, {"update": update}, on_progress=show, on_start=say)
 
 
 def run_parameters(running: Running) -> JsonObject:

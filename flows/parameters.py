@@ -99,6 +99,11 @@ class ExecutionForm(Form):
         default=OnLease.REFUSE,
         description="When another run holds a dataset: refuse it, or wait for it.",
     )
+    patience: float = Field(
+        default=300.0,
+        ge=0,
+        description="Seconds that nothing may get through before the run stops, resumable.",
+    )
     priority: Literal["", "low", "medium", "high"] = Field(
         default="", description="Ingestion priority; empty leaves it to the service."
     )
@@ -137,4 +142,5 @@ class ExecutionForm(Form):
             verify=self.verify,
             on_lease=self.on_lease,
             priority=self.priority or None,
+            patience=self.patience,
         )

@@ -15,7 +15,7 @@ from polly_core.models.run import RunSummary
 log = logging.getLogger(__name__)
 
 
-def ignore(_progress: Progress) -> None:
+def ignore(*_told: object) -> None:
     """Nobody watches."""
 
 
@@ -24,6 +24,7 @@ def run_here(
     parameters: Mapping[str, object],
     *,
     on_progress: Callable[[Progress], None] = ignore,
+    on_start: Callable[[str, str], None] = ignore,
 ) -> RunSummary:
     """Run the flow to its end and return what it came to, whatever its final state.
 
@@ -34,7 +35,7 @@ def run_here(
         PollyError: the run could not be carried out; see the flow.
         CannotProceed: the Prefect server is out of reach before the run has begun.
     """
-    watching = Observer(on_progress=on_progress)
+    watching = Observer(on_progress=on_progress, on_start=on_start)
     token = observer.set(watching)
     try:
         state = flow(**parameters, return_state=True)

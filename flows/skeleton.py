@@ -46,6 +46,8 @@ class Observer:
     """Someone in the flow's own process who watches; the command line."""
 
     on_progress: Callable[[Progress], None]
+    on_start: Callable[[str, str], None]
+    """Told the run's id and the flow run's, once the run is in the ledger."""
     summary: RunSummary | None = None
 
 
@@ -86,6 +88,9 @@ def carry_out(job: Job) -> State[object]:
     flow_run_id = own_run_id()
     teller = Teller(flow_run_id)
     with kept_with_run(), open_session(job.request, job.surroundings) as session:
+        watching = observer.get()
+        if watching is not None:
+            watching.on_start(session.run_id, flow_run_id)
         teller.tags(tags_of(session))
         watch = Watch(session, teller)
         slots = session.options.concurrency

@@ -1,11 +1,16 @@
 """One process executing a run, as the ledger knows it."""
 
+import logging
+
 from polly_core.engine.heartbeat import Heartbeat
 from polly_core.engine.process import is_gone, this_process
 from polly_core.engine.stop import StopSignal
+from polly_core.errors import LedgerUnavailable
 from polly_core.ledger.ledger import Ledger
 from polly_core.models.catalog import RunId
 from polly_core.models.run import ExecutionId
+
+log = logging.getLogger(__name__)
 
 # Beyond the request's time-outs: clocks, scheduling, a renewal that is just under way.
 LEASE_MARGIN = 30.0
@@ -49,6 +54,12 @@ class Execution:
                 self._ledger.declare_dead(execution.execution_id)
 
     def close(self) -> None:
-        """Free what it owns and add its time to the run's."""
+        """Free what it owns and add its time to the run's.
+
+        Where the ledger is away, it expires instead.
+        """
         self._heartbeat.close()
-        self._ledger.end_execution(self.execution_id)
+        try:
+            self._ledger.end_execution(self.execution_id)
+        except LedgerUnavailable as error:
+            log.warning("run %s: the execution could not be ended: %s", self._run_id, error)

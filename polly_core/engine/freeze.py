@@ -8,6 +8,7 @@ from pathlib import Path
 from polly_core.catalog.ports import Reader
 from polly_core.engine.gather import gather
 from polly_core.engine.pool import Kind, Pool
+from polly_core.engine.stop import StopSignal
 from polly_core.errors import InvalidInput, NotFound, RunMismatch
 from polly_core.ledger.ledger import Ledger
 from polly_core.ledger.rows import NewShard, RunRow, ShardNo
@@ -45,12 +46,13 @@ class Freezer:
     run: RunRow
     selection_file: Path | None = None
     """The ids file or manifest, already fetched and pinned."""
-    where: Where | None = field(default=None)
+    where: Where | None = None
+    stop: StopSignal = field(default_factory=StopSignal)
 
-    def freeze(self) -> int:
-        """Write the items and shards to the ledger and seal them; the number of items.
+    def freeze(self) -> None:
+        """Write the items and shards to the ledger and seal them.
 
-        A selection that was interrupted before is started anew.
+        A selection that was interrupted before is started anew; one that is stopped stays open.
 
         Raises:
             InvalidInput: an unreadable or contradictory manifest, duplicate or unknown ids.
@@ -59,7 +61,8 @@ class Freezer:
         self.ledger.discard_selection(run_id)
         for shard in self._shards(self._found()):
             self.ledger.add_shard(run_id, shard)
-        return self.ledger.seal(run_id)
+        if not self.stop.is_set():
+            self.ledger.seal(run_id)
 
     def _shards(self, found: Iterable[Found]) -> Iterator[NewShard]:
         numbered = enumerate(found)
@@ -117,7 +120,7 @@ class Freezer:
 
     def _listed(self) -> Iterator[Found]:
         link: str | None = None
-        while True:
+        while not self.stop.is_set():
             page = self.reader.page(link, size=PAGE_SIZE)
             for record in self._matching(page.records):
                 yield Found(record.dataset_id, listed=True, page=link)
@@ -147,7 +150,7 @@ class Freezer:
             metadata = self.reader.metadata(record) if where.needs_metadata else None
             return where.matches(record, metadata)
 
-        while chunk := list(itertools.islice(named, LOOKUP)):
+        while (chunk := list(itertools.islice(named, LOOKUP))) and not self.stop.is_set():
             kept = gather(self.pool, Kind.CALL, keep, chunk)
             yield from (one for one, is_kept in zip(chunk, kept, strict=True) if is_kept)
 

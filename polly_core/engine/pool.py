@@ -142,10 +142,15 @@ class Pool:
     def _work(self) -> None:
         while (taken := self._admitted.get()) is not None:
             is_request, job = taken
-            job()
-            with self._lock:
-                if is_request:
-                    self._in_flight -= 1
-                else:
-                    self._reading -= 1
-                self._admit()
+            try:
+                job()
+            finally:
+                self._ended(is_request)
+
+    def _ended(self, is_request: bool) -> None:
+        with self._lock:
+            if is_request:
+                self._in_flight -= 1
+            else:
+                self._reading -= 1
+            self._admit()

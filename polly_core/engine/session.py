@@ -34,7 +34,9 @@ from polly_core.ledger.ledger import Ledger, open_ledger
 from polly_core.ledger.rows import ItemRow, RunRow, ShardNo, ShardRow
 from polly_core.models.catalog import CatalogRef, RunId
 from polly_core.models.run import (
+    NOT_PROCESSED,
     Counts,
+    ItemState,
     OperationName,
     RunOptions,
     RunState,
@@ -143,6 +145,7 @@ class Session:
             run=self.run,
             selection_file=self._opened.selection_file,
             where=None if where is None else Where(where),
+            stop=self._stop,
         ).freeze()
 
     def _refresh(self) -> None:
@@ -237,10 +240,19 @@ class Session:
         if not self.finished:
             self._recorder.call(self._execution.close)
             done = not self._shards() and self.run.total is not None
+            if not done and not self._has_open_items():
+                self._stop.set(
+                    StopReason.CANNOT_PROCEED,
+                    "some written datasets could not be verified; resume to try again",
+                )
             self._set_state(RunState.FINISHED if done else RunState.STOPPED)
             self._refresh()
         write_report(self._ledger, self.run_id, self.report_path, hook=self._hook)
         return self.summary()
+
+    def _has_open_items(self) -> bool:
+        counts = self._recorder.call(lambda: self._ledger.counts(self.run_id))
+        return self.run.total is None or counts.of(*NOT_PROCESSED, ItemState.UNKNOWN) > 0
 
     def summary(self) -> RunSummary:
         """How the run stands in the ledger."""

@@ -82,6 +82,7 @@ class ShardRun:
         self._to_verify: list[Work] = []
         self._first_pending = 0.0
         self._urgent = False
+        self._unverified = 0
         self._running = 0
         """Jobs handed out whose event has not come."""
 
@@ -133,7 +134,7 @@ class ShardRun:
     # -- applying ---------------------------------------------------------------------------
 
     def apply(self, works: Iterable[Work]) -> bool:
-        """Take every item to its outcome. True when none is left open."""
+        """Take every item to its outcome. True when nothing is left, verification included."""
         self._open = set(works)
         for work in self._open:
             if work.stage is Stage.SEND:
@@ -151,7 +152,7 @@ class ShardRun:
             if self._flush_due():
                 self._flush()
         self._flush()
-        return True
+        return not self._unverified
 
     def _intend(self) -> None:
         """Commit the intent for as many items as the window has room, then hand them out."""
@@ -274,8 +275,9 @@ class ShardRun:
 
     def _refused(self, work: Work, reason: str) -> None:
         if work.stage is Stage.VERIFY:
-            # The write stands; only the reading failed. The next resume verifies it.
+            # The write stands; only the reading failed. The shard stays open for a resume.
             log.warning("dataset %s: could not be verified: %s", work.dataset_id, reason)
+            self._unverified += 1
             self._close(work)
         elif work.stage is Stage.SETTLE:
             self._end(work, ItemState.UNKNOWN, f"could not be settled: {reason}")

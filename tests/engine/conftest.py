@@ -1,6 +1,7 @@
 """Rigs: a server that enforces versions, and one that does not, as the hosted service."""
 
 from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,14 @@ def rehearsed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RehearsedAtl
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
+def keeper() -> Iterator[Executor]:
+    """One thread that outlives every test: a server ends with the thread that started it."""
+    with ThreadPoolExecutor(1) as pool:
+        yield pool
+
+
+@pytest.fixture(scope="session")
+def postgres(keeper: Executor) -> Iterator[PostgresServer]:
     """A real PostgreSQL, to be stopped and started by tests of ledgers that go away."""
     with PostgresServer() as server:
         yield server

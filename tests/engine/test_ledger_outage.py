@@ -3,6 +3,7 @@
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -67,8 +68,10 @@ def _of_sqlite(rig: Rig) -> _Outage:
     return _Outage(held.__enter__, lambda: held.__exit__(None, None, None), AWAY_SECONDS)
 
 
-def _of_postgres(server: PostgresServer, seconds: float = AWAY_SECONDS) -> _Outage:
-    return _Outage(server.stop, server.start, seconds)
+def _of_postgres(
+    server: PostgresServer, keeper: Executor, seconds: float = AWAY_SECONDS
+) -> _Outage:
+    return _Outage(server.stop, lambda: keeper.submit(server.start).result(), seconds)
 
 
 def _intended(rig: Rig, run_id: RunId) -> set[DatasetId]:
@@ -155,6 +158,7 @@ def test_longer_than_patience_stops_the_run_resumable(
 def test_a_postgresql_that_restarts_is_waited_for(
     tmp_path: Path,
     postgres: PostgresServer,
+    keeper: Executor,
     point: Point,
     passing: int,
     caplog: pytest.LogCaptureFixture,
@@ -162,7 +166,7 @@ def test_a_postgresql_that_restarts_is_waited_for(
     with postgres.schema() as url:
         rig = Rig(tmp_path, FakeCatalog("9"), ledger_url=url)
         rig.fill(NUMBER)
-        outage = _of_postgres(postgres)
+        outage = _of_postgres(postgres, keeper)
         rig.hook = at_passing(point, passing, outage.start)
         summary = rig.run(rig.request())
         outage.over()
@@ -173,12 +177,12 @@ def test_a_postgresql_that_restarts_is_waited_for(
 @pytest.mark.parametrize("phase", ["plan", "open_shards", "run_shard", "finish"])
 @pytest.mark.usefixtures("impatient")
 def test_a_postgresql_that_is_away_between_phases_is_waited_for(
-    tmp_path: Path, postgres: PostgresServer, phase: str
+    tmp_path: Path, postgres: PostgresServer, keeper: Executor, phase: str
 ) -> None:
     with postgres.schema() as url:
         rig = Rig(tmp_path, FakeCatalog("9"), ledger_url=url)
         rig.fill(NUMBER)
-        outage = _of_postgres(postgres)
+        outage = _of_postgres(postgres, keeper)
 
         def go_away_before(now: str) -> None:
             if now == phase:
@@ -224,13 +228,15 @@ def test_a_postgresql_that_stays_away_stops_the_run_resumable(
 @pytest.mark.soak
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("seconds", [10.0, 90.0])
-def test_the_literal_outages(tmp_path: Path, postgres: PostgresServer, seconds: float) -> None:
+def test_the_literal_outages(
+    tmp_path: Path, postgres: PostgresServer, keeper: Executor, seconds: float
+) -> None:
     """Ten seconds are waited for; ninety are more than a minute of patience."""
     with postgres.schema() as url:
         rig = Rig(tmp_path, FakeCatalog("9"), ledger_url=url)
         rig.fill(NUMBER)
         request = rig.request()
-        outage = _of_postgres(postgres, seconds)
+        outage = _of_postgres(postgres, keeper, seconds)
         rig.hook = at_passing(Point.INTENDED, 3, outage.start)
         if seconds < 60:
             summary = rig.run(request)

@@ -11,19 +11,20 @@ PYTEST ?= -n 2 --dist loadfile
 help: ## print this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# The lock file is complete, so nothing is to be resolved.
 setup: $(VENV)/installed ## make .venv from the lock file
 
 $(VENV)/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "polly-bulk needs Python 3.11 or newer, found " + sys.version.split()[0] + "; set PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
 # The vendor's client, unmodified, has dependencies of its own: it lives apart.
 $(INTEROP)/installed: tests/interop/requirements.lock
 	$(PYTHON) -m venv $(INTEROP)
-	$(INTEROP)/bin/python -m pip install --quiet --require-hashes -r tests/interop/requirements.lock
+	$(INTEROP)/bin/python -m pip install --quiet --no-deps --require-hashes -r tests/interop/requirements.lock
 	@touch $@
 
 demo: setup ## the main job on real data: plan, apply as a flow, kill -9, resume, verify, report

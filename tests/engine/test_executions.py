@@ -85,6 +85,21 @@ def test_two_executions_from_the_first_moment(real: RealRig) -> None:
     assert len(real.items(request)) == NUMBER
 
 
+def test_many_open_a_new_ledger_at_once(tmp_path: Path) -> None:
+    """The first runs of a fresh home, started together."""
+    together = threading.Barrier(8)
+
+    def open_one(url: str) -> str:
+        together.wait(60)
+        with open_ledger(url) as ledger:
+            return ledger.name
+
+    with ThreadPoolExecutor(8) as pool:
+        for number in range(10):
+            url = f"sqlite:///{tmp_path / f'{number}.db'}"
+            assert len(list(pool.map(open_one, [url] * 8))) == 8
+
+
 def test_two_executions_in_one_process_have_the_same_summary(rig: Rig) -> None:
     rig.fill(60)
     request = rig.request()

@@ -95,7 +95,7 @@ def test_many_open_a_new_ledger_at_once(tmp_path: Path) -> None:
             return ledger.name
 
     with ThreadPoolExecutor(8) as pool:
-        for number in range(10):
+        for number in range(30):
             url = f"sqlite:///{tmp_path / f'{number}.db'}"
             assert len(list(pool.map(open_one, [url] * 8))) == 8
 

@@ -211,6 +211,7 @@ def _kill_rounds(tmp_path: Path, rounds: int, chance: random.Random) -> None:
             server.start()
             assert (server.api_url, server.s3_endpoint_url, server.api_key) == before
             writers.check()
+        writers.check(everything=True)
         assert writers.acknowledged > 0
 
 

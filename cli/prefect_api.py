@@ -19,6 +19,7 @@ def prefect_api(home: Path) -> Iterator[str]:
         CannotProceed: the local server could not be started.
     """
     # Read by Prefect when it is imported: the bar on the terminal says what its lines would say.
+    os.environ.setdefault("DO_NOT_TRACK", "1")
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "WARNING")
     from prefect.settings import (
         PREFECT_API_URL,

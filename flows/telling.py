@@ -11,6 +11,7 @@ from uuid import UUID
 import httpx
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
+from prefect.context import get_settings_context
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from flows import artifacts
@@ -36,6 +37,10 @@ class Teller:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._flow_run_id = UUID(flow_run_id)
+        # Prefect's client would try for a minute and hold up everything behind it. Made once:
+        # making settings validates all of them, which costs more than what is told.
+        with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
+            self._impatient = get_settings_context()
         self._clock = clock
         self._sleep = sleep
         self._untold: dict[str, Callable[[], object]] = {}
@@ -77,8 +82,7 @@ class Teller:
 
     def _tell(self, what: str, action: Callable[[], object]) -> None:
         try:
-            # Prefect's client would try for a minute and hold up everything behind it.
-            with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
+            with self._impatient:
                 action()
         except httpx.HTTPError as error:
             if what not in self._untold:

@@ -46,6 +46,11 @@ from polly_core.transport.session import ReadSession
 AttributesT = TypeVar("AttributesT", bound=WireModel)
 
 
+# A generic model is looked up at every use, which counts at a hundred thousand answers.
+_DATASET = Document[DatasetAttributes]
+_VERSIONS = ListDocument[VersionAttributes]
+
+
 class HttpReader:
     """``Reader`` over HTTP and S3. Thread-safe."""
 
@@ -97,7 +102,7 @@ class HttpReader:
 
     def dataset(self, dataset_id: DatasetId) -> DatasetRecord:
         answer = self._session.get(self._paths.dataset(dataset_id))
-        document = decode(Document[DatasetAttributes], answer, what=f"dataset {dataset_id}")
+        document = decode(_DATASET, answer, what=f"dataset {dataset_id}")
         return dataset_record(document.data)
 
     def metadata(self, record: DatasetRecord | VersionRecord) -> JsonObject:
@@ -107,7 +112,7 @@ class HttpReader:
         self, dataset_id: DatasetId, *, include_deleted: bool = False
     ) -> list[VersionRecord]:
         path = self._paths.versions(dataset_id, include_deleted=include_deleted)
-        found = self._all(ListDocument[VersionAttributes], path)
+        found = self._all(_VERSIONS, path)
         return [version_record(resource) for resource in found]
 
     def version(self, dataset_id: DatasetId, version_id: VersionId) -> VersionRecord:

@@ -18,6 +18,10 @@ from polly_core.transport.session import WriteSession
 logger = logging.getLogger(__name__)
 
 
+# A generic model is looked up at every use, which counts at a hundred thousand answers.
+_DATASET = Document[DatasetAttributes]
+
+
 class HttpWriter:
     """``Writer`` over HTTP. Thread-safe."""
 
@@ -38,7 +42,7 @@ class HttpWriter:
             },
         )
         what = f"update of {dataset_id}"
-        document = decode(Document[DatasetAttributes], answer, what=what, write=True)
+        document = decode(_DATASET, answer, what=what, write=True)
         for warning in document.meta.warnings:
             logger.warning("dataset %s: %s", dataset_id, warning)
         return dataset_record(document.data)

@@ -29,7 +29,7 @@ def report_rows(
     ledger: Ledger, run_id: RunId, *, states: Iterable[ItemState] | None = None
 ) -> Iterator[ReportRow]:
     """Every item of a run in its order, streamed."""
-    for item in ledger.items(run_id, states=states):
+    for item in ledger.items(run_id, states=states, plans=False):
         yield _row(item)
 
 
@@ -49,7 +49,11 @@ def _row(item: ItemRow) -> ReportRow:
 def notable_items(ledger: Ledger, run_id: RunId, limit: int) -> list[ItemRow]:
     """At most so many items: those that did not end well first, each group in the run's order."""
     groups = (NOT_WELL, NOT_PROCESSED, ENDED_WELL)
-    rows = (row for states in groups for row in ledger.items(run_id, states=states, limit=limit))
+    rows = (
+        row
+        for states in groups
+        for row in ledger.items(run_id, states=states, limit=limit, plans=False)
+    )
     return list(itertools.islice(rows, limit))
 
 

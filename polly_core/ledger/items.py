@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Row, Select, select
+from sqlalchemy import Row, Select, null, select
 
 from polly_core.errors import LedgerError
 from polly_core.ledger import schema
@@ -26,6 +26,8 @@ class Wanted(Model):
     run_id: RunId
     states: frozenset[ItemState] | None = None
     shard: ShardNo | None = None
+    plans: bool = True
+    """Whether the plans are read too: they are most of what an item weighs."""
 
 
 def stream(
@@ -56,11 +58,14 @@ def get(tx: Transaction, run_id: RunId, seq: int) -> ItemRow:
 
 def _statement(wanted: Wanted, after: int) -> Select[Any]:
     statement = (
-        select(schema.items, _PLAN.planned)
-        .outerjoin(schema.plans, (_PLAN.run_id == _ITEM.run_id) & (_PLAN.seq == _ITEM.seq))
-        .where(_ITEM.run_id == wanted.run_id, _ITEM.seq > after)
-        .order_by(_ITEM.seq)
+        select(schema.items, _PLAN.planned).outerjoin(
+            schema.plans, (_PLAN.run_id == _ITEM.run_id) & (_PLAN.seq == _ITEM.seq)
+        )
+        if wanted.plans
+        else select(schema.items, null().label("planned"))
     )
+    statement = statement.where(_ITEM.run_id == wanted.run_id, _ITEM.seq > after)
+    statement = statement.order_by(_ITEM.seq)
     if wanted.states is not None:
         statement = statement.where(_ITEM.state.in_(sorted(s.value for s in wanted.states)))
     if wanted.shard is not None:

@@ -136,7 +136,7 @@ _SELECTION: Flags = {
 
 _OPTIONS: Flags = {
     "--concurrency": {"type": click.IntRange(1, 1024), "help": "Most requests in flight (64)."},
-    "--shard-size": {"type": click.IntRange(1, 1000), "help": "Items per task run (200)."},
+    "--shard-size": {"type": click.IntRange(1, 1000), "help": "Items per task run (500)."},
     "--budget": {"metavar": "N|N%", "help": "Bad outcomes that stop the run (10%)."},
     "--tolerate": {"metavar": "N|N%", "help": "Bad outcomes that still exit with 0 (0)."},
     "--verify": {

@@ -78,7 +78,7 @@ class ExecutionForm(Form):
         default=64, ge=1, le=1024, description="Most requests in flight to the service."
     )
     shard_size: int = Field(
-        default=200, ge=1, le=1000, description="Datasets handled by one task run."
+        default=500, ge=1, le=1000, description="Datasets handled by one task run."
     )
     budget: str = Field(
         default="10%",

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from polly_core.engine.events import Stage, Work
 from polly_core.engine.execution import Execution
-from polly_core.engine.pages import Pages
+from polly_core.engine.freeze import PAGE_SIZE
 from polly_core.engine.points import Point
 from polly_core.engine.shard import SETTLE_MARGIN, Engine, ShardRun
 from polly_core.errors import CatalogError, RunBusy
@@ -36,7 +36,6 @@ class Runner:
     run: RunRow
     engine: Engine
     execution: Execution
-    pages: Pages
 
     def plan(self, shard: ShardRow) -> None:
         """Plan what is not planned of a shard. Leases are not taken."""
@@ -118,10 +117,11 @@ class Runner:
         found: dict[DatasetId, DatasetRecord] = {}
         for link in shard.pages:
             try:
-                found.update(self.pages.records(link))
+                page = self.engine.jobs.reader.page(link, size=PAGE_SIZE)
             except CatalogError as error:
                 log.warning("shard %s: page not read again (%s)", shard.shard, error)
                 return {}
+            found.update((record.dataset_id, record) for record in page.records)
         return found
 
     def _leased(self, claim: Claim, run: ShardRun, rows: list[ItemRow]) -> list[ItemRow]:

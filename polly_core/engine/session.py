@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from polly_core.engine.execution import Execution
-from polly_core.engine.freeze import PAGE_SIZE, Freezer
+from polly_core.engine.freeze import Freezer
 from polly_core.engine.item import Jobs
 from polly_core.engine.limiter import Limiter
 from polly_core.engine.meter import Meter, Progress
@@ -19,7 +19,6 @@ from polly_core.engine.opening import (
     over_http,
 )
 from polly_core.engine.outage import Outage
-from polly_core.engine.pages import Pages
 from polly_core.engine.planned import RunPlan, adopt_items, adopt_plans, plan_of
 from polly_core.engine.points import Hook, Point, pass_by
 from polly_core.engine.pool import Gate, Pool
@@ -89,7 +88,6 @@ class Session:
             stop=self._stop,
         )
         self._engine = self._make_engine(opened)
-        self._pages = Pages(opened.connected.reader, size=PAGE_SIZE)
 
     @property
     def run_id(self) -> RunId:
@@ -292,7 +290,7 @@ class Session:
     # -- set-up -----------------------------------------------------------------------------
 
     def _runner(self) -> Runner:
-        return Runner(self.run, self._engine, self._execution, self._pages)
+        return Runner(self.run, self._engine, self._execution)
 
     def _make_engine(self, opened: Opened) -> Engine:
         connected, options = opened.connected, self.run.options

@@ -1,10 +1,11 @@
 """A ledger in a SQLite file: write-ahead log, every commit on the disk before it returns."""
 
 import sqlite3
+import time
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from polly_core.errors import InvalidInput, LedgerUnavailable
@@ -49,9 +50,21 @@ class SqliteDialect:
             pool_timeout=self._wait_seconds,
             connect_args={"timeout": self._wait_seconds},
         )
-        event.listen(engine, "connect", _prepare)
+        event.listen(engine, "connect", self._prepare)
         event.listen(engine, "begin", _begin)
         return engine
+
+    def _prepare(self, connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+        # The driver must not begin transactions of its own: its BEGIN is deferred, and a deferred
+        # transaction that comes to write fails at once where another one is writing.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        try:
+            _use_wal(cursor, self._wait_seconds)
+            cursor.execute("PRAGMA synchronous = FULL")
+            cursor.execute("PRAGMA foreign_keys = ON")
+        finally:
+            cursor.close()
 
     def before_migrating(self, connection: Connection) -> None:
         """A transaction that writes is alone from its first statement."""
@@ -71,17 +84,22 @@ class SqliteDialect:
             ) from error
 
 
-def _prepare(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
-    # The driver must not begin transactions of its own: its BEGIN is deferred, and a deferred
-    # transaction that comes to write fails at once where another one is writing.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    try:
-        cursor.execute("PRAGMA journal_mode = WAL")
-        cursor.execute("PRAGMA synchronous = FULL")
-        cursor.execute("PRAGMA foreign_keys = ON")
-    finally:
-        cursor.close()
+def _use_wal(cursor: DBAPICursor, wait_seconds: float) -> None:
+    """Switch the file to a write-ahead log, where nobody has.
+
+    The switch needs the file alone and does not wait for others by itself.
+    """
+    deadline = time.monotonic() + wait_seconds
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+            if not busy or time.monotonic() >= deadline:
+                raise
+            time.sleep(0.02)
+        else:
+            return
 
 
 def _begin(connection: Connection) -> None:

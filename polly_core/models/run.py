@@ -118,7 +118,7 @@ class RunOptions(Model):
     """How a run is executed. Not part of the spec: a resume may use others. Times are seconds."""
 
     concurrency: int = Field(default=64, ge=1, le=1024)
-    shard_size: int = Field(default=200, ge=1, le=1000)
+    shard_size: int = Field(default=500, ge=1, le=1000)
     budget: Allowance = DEFAULT_BUDGET
     tolerate: Allowance = NO_TOLERANCE
     verify: Verify = Verify.AUTO

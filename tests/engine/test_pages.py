@@ -1,24 +1,10 @@
-"""Listing pages that are read again: seldom enough to be cheap, late enough to be true."""
+"""Listing pages are read again by each shard, after its leases were granted."""
 
 import pytest
 
-from polly_core.engine.pages import Pages
 from polly_core.models.catalog import DatasetChange, DatasetId
 from polly_core.models.run import ItemState
-from polly_core.testing.fake import FakeCatalog
 from tests.engine.rig import Rig
-
-
-def test_a_page_serves_all_who_ask_for_it_together() -> None:
-    fake = FakeCatalog("9")
-    for number in range(5):
-        fake.add(f"D{number:04}", {})
-    pages = Pages(fake, size=3)
-    assert list(pages.records(None)) == ["D0000", "D0001", "D0002"]
-    assert pages.records(None) is pages.records(None)
-    assert fake.reads == 1
-    link = fake.page(size=3).next_link
-    assert list(pages.records(link)) == ["D0003", "D0004"]
 
 
 def test_what_is_known_from_planning_is_read_again_before_it_is_written(hosted: Rig) -> None:

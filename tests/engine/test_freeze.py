@@ -87,7 +87,7 @@ def test_a_sparse_selection_keeps_no_pages(rig: Rig, monkeypatch: pytest.MonkeyP
 
 def test_pages_of_other_sizes_than_shards(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("polly_core.engine.freeze.PAGE_SIZE", 15)
-    monkeypatch.setattr("polly_core.engine.session.PAGE_SIZE", 15)
+    monkeypatch.setattr("polly_core.engine.runner.PAGE_SIZE", 15)
     rig.fill(50)
     request = rig.request(shard_size=20)
     assert rig.run(request).counts.by_state == {ItemState.APPLIED: 50}

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+from collections.abc import Iterator
 from uuid import UUID
 
 import pytest
@@ -88,6 +89,15 @@ def test_more_in_flight_than_all_runs_may_have_is_refused(bench: Bench) -> None:
     assert bench.update(run_id=summary.run_id, concurrency=4).counts.ended_well == 1
 
 
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """SIGINT is heard, also where the tests were started in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize(
     ("number", "reason"),
     [(signal.SIGTERM, StopReason.CANCELLED), (signal.SIGINT, StopReason.INTERRUPTED)],

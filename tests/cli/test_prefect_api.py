@@ -31,6 +31,8 @@ def test_where_none_is_set_the_local_one_is_used_and_made_ready(
 ) -> None:
     """With the limit and the automation; results are kept beside its records."""
     home = prefect_server.home
+    # Tests that share the server may have set it up and taken the automation away again.
+    (home / "prefect" / "set-up").unlink(missing_ok=True)
     with prefect_api(home) as found, get_client(sync_client=True) as client:
         assert found == prefect_server.api_url == PREFECT_API_URL.value()
         assert home in PREFECT_LOCAL_STORAGE_PATH.value().parents

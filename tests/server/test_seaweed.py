@@ -138,12 +138,18 @@ def _check_settings(pid: int, folder: Path, config: SeaweedConfig) -> None:
         assert mode(folder / name) == 0o600
 
 
+def _listening(pid: int) -> set[tuple[str, int]]:
+    return {(host, port) for host, port, _, state in addresses(pid) if state == "0A"}
+
+
 def _check_addresses(pid: int, config: SeaweedConfig) -> None:
     loopback, anywhere = "0100007F", "00000000"
-    listening = {(host, port) for host, port, _, state in addresses(pid) if state == "0A"}
-    # Nothing but what it was given; it opens one of them, its admin part's, a while after the rest.
-    assert listening <= {(loopback, port) for port in config.all_ports().values()}
-    assert (loopback, config.ports["s3.port"]) in listening
+    expected = {(loopback, port) for port in config.all_ports().values()}
+    # It opens its admin part's port a while after the rest.
+    deadline = time.monotonic() + 20
+    while (listening := _listening(pid)) < expected and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert listening == expected
     # What it talks to: itself and us, nobody else (telemetry would be a connection outside).
     assert {remote for _, _, remote, _ in addresses(pid)} <= {loopback, anywhere}
 

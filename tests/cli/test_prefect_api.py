@@ -33,10 +33,15 @@ def test_where_none_is_set_the_local_one_is_used_and_made_ready(
     home = prefect_server.home
     # Tests that share the server may have set it up and taken the automation away again.
     (home / "prefect" / "set-up").unlink(missing_ok=True)
-    with prefect_api(home) as found, get_client(sync_client=True) as client:
+    before = PREFECT_API_URL.value()
+    with (
+        temporary_settings(restore_defaults={PREFECT_API_URL}),
+        prefect_api(home) as found,
+        get_client(sync_client=True) as client,
+    ):
         assert found == prefect_server.api_url == PREFECT_API_URL.value()
         assert home in PREFECT_LOCAL_STORAGE_PATH.value().parents
         assert client.read_global_concurrency_limit_by_name("polly-api").active
         assert client.read_automations_by_name(DEAD_RUNS)
-    assert PREFECT_API_URL.value() is None
+    assert PREFECT_API_URL.value() == before
     assert prefect_server.local.status().running

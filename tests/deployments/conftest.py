@@ -62,7 +62,8 @@ class Deployed:
         os.kill(process_id(execution.process), signal.SIGKILL)
 
 
-@pytest.fixture(scope="session")
+# Of the module, not the session: while it stands, this process talks to its server.
+@pytest.fixture(scope="module")
 def deployed(
     prefect_server: PrefectServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Deployed]:

@@ -1,9 +1,12 @@
 """What operations and the engine need of a catalog. Implemented over HTTP and in memory."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from polly_core.models.catalog import (
+    AtlasId,
     Capabilities,
     CatalogRef,
     DatasetChange,
@@ -12,6 +15,9 @@ from polly_core.models.catalog import (
     DatasetRecord,
     FileRecord,
     IngestionRecord,
+    NewDataset,
+    NewFile,
+    ObjectStat,
     RunId,
     StudyId,
     VersionId,
@@ -78,6 +84,25 @@ class Reader(Protocol):
         """Recorded ingestion requests of a run, oldest first; empty where they are not recorded."""
         ...
 
+    def stat(self, location: str) -> ObjectStat:
+        """The object, pinned. Raises ``ObjectMissing`` (a ``StorageError``) where it is gone."""
+        ...
+
+    def download(self, location: str, target: Path) -> None:
+        """Fetch an object into a file that appears whole or not at all."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectKey:
+    """Where an object belongs: the data of a dataset, or one of its supplementary files."""
+
+    dataset_id: DatasetId
+    extension: str = ""
+    """Of the data file, the dot included; empty for a supplementary file."""
+    file_name: str = ""
+    """Of the supplementary file; empty for the data."""
+
 
 class Writer(Protocol):
     """Writes to one atlas. Thread-safe. A write that was sent is never repeated.
@@ -91,4 +116,67 @@ class Writer(Protocol):
         self, dataset_id: DatasetId, change: DatasetChange, stamp: WriteStamp
     ) -> DatasetRecord:
         """PATCH: only members that were set are sent. Answers the dataset as it stands then."""
+        ...
+
+    def create(
+        self, dataset_id: DatasetId, dataset: NewDataset, stamp: WriteStamp
+    ) -> DatasetRecord:
+        """POST: ``Conflict`` where the id lives. A deleted id gets a new life."""
+        ...
+
+    def trigger(self, dataset_id: DatasetId, stamp: WriteStamp) -> None:
+        """Ask for an ingestion of the dataset as it stands; nothing else changes."""
+        ...
+
+    def delete(self, dataset_id: DatasetId, stamp: WriteStamp) -> None:
+        """Delete; ``NotFound`` where it is not live. Its files are gone for good."""
+        ...
+
+    def attach(self, dataset_id: DatasetId, file: NewFile) -> FileRecord:
+        """Attach a file that is in the store, in the place of one of the same name."""
+        ...
+
+    def detach(self, dataset_id: DatasetId, file_name: str) -> None:
+        """Remove a supplementary file; ``NotFound`` where there is none."""
+        ...
+
+
+class Store(Protocol):
+    """The objects of one atlas: what catalog documents refer to. Thread-safe.
+
+    Keys are the canonical ones (wire.md §5.1); every location is pinned to its object version. Any
+    method may raise ``AccessDenied``, ``Unauthorized`` and ``StorageError`` (``retryable`` where
+    trying again may help).
+    """
+
+    def upload(self, source: Path, key: ObjectKey) -> str:
+        """Put a local file, checksummed; its location.
+
+        What has the same content there already is not sent again. A failed upload is aborted.
+        """
+        ...
+
+    def copy(self, location: str, key: ObjectKey, *, atlas_id: AtlasId) -> str:
+        """Copy an object of another atlas (or of this one) server-side; its location here."""
+        ...
+
+
+class Ports(Protocol):
+    """Everything of one atlas that a run uses."""
+
+    @property
+    def reader(self) -> Reader: ...
+
+    @property
+    def writer(self) -> Writer: ...
+
+    @property
+    def store(self) -> Store: ...
+
+    def beside(self, atlas_id: AtlasId) -> Reader:
+        """Reads of another atlas of the same service, over the same connections."""
+        ...
+
+    def close(self) -> None:
+        """Give up connections."""
         ...

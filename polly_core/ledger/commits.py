@@ -225,7 +225,7 @@ def _decided(decision: Decision) -> tuple[ItemState, VersionId | None, tuple[str
     """State, version seen and reasons that a decision gives an item."""
     match decision:
         case Planned():
-            return ItemState.PLANNED, decision.seen.version_id, ()
+            return ItemState.PLANNED, decision.version_seen, ()
         case Unchanged():
             return ItemState.UNCHANGED, decision.version_seen, ()
         case Skipped():

@@ -20,6 +20,7 @@ from polly_core.models.run import (
     RunOptions,
     RunSpec,
     RunState,
+    StepResult,
     StopReason,
 )
 
@@ -106,6 +107,8 @@ class ItemRow(Model):
     sent_at: datetime | None = None
     outcome_at: datetime | None = None
     verified_at: datetime | None = None
+    done: tuple[StepResult, ...] = ()
+    """Steps that are done, in the order they were recorded."""
 
     def item(self) -> Item:
         """The item as it was frozen."""
@@ -121,10 +124,30 @@ class PlanRow(Model):
     decision: Decision
 
 
+class StepDone(Model):
+    """One step of one item, done."""
+
+    seq: int
+    result: StepResult
+
+
+class Approved(Model):
+    """Somebody's consent to a plan, or to one of its waves."""
+
+    plan_digest: str
+    wave: int = 0
+    """0 is the plan as a whole; waves count from 1."""
+    by: str
+    """As stated by whoever approved."""
+    at: datetime
+
+
 class Batch(Model):
     """What one transaction commits for a shard, in this order."""
 
     outcomes: tuple[Outcome, ...] = ()
+    steps: tuple[StepDone, ...] = ()
+    """Steps that are done of items that are not through yet."""
     sent: tuple[int, ...] = ()
     """Items whose write is about to be sent."""
     verified: tuple[int, ...] = ()

@@ -1,6 +1,9 @@
 """What a catalog holds: datasets, versions, supplementary files, studies."""
 
+from collections.abc import Mapping
 from typing import NewType
+
+from pydantic import Field
 
 from polly_core.models.jsonvalue import JsonObject, JsonValue, Model
 
@@ -103,6 +106,36 @@ class DatasetChange(Model):
     study_id: StudyId | None = None
 
 
+class NewDataset(Model):
+    """What a POST of a dataset sends."""
+
+    data_type: str
+    metadata: JsonObject
+    data_s3_uri: str
+    data_format: str
+    study_id: StudyId | None = None
+
+
+class NewFile(Model):
+    """What a POST of a supplementary file sends. It replaces a file of the same name, whole."""
+
+    file_name: str
+    file_s3_uri: str
+    file_format: str
+    tag: str | None = None
+    source_version_id: VersionId | None = None
+    """Links it to the data of this version, which must be the current data."""
+
+
+class ObjectStat(Model):
+    """An object of the store as it stands. ``size`` is bytes."""
+
+    location: str
+    """Pinned."""
+    size: int
+    etag: str
+
+
 class WriteStamp(Model):
     """What goes with every write of a run."""
 
@@ -110,5 +143,7 @@ class WriteStamp(Model):
     """Sent as ``ingestion_run_id``."""
     priority: str | None = None
     """low, medium or high; None leaves it to the service."""
+    flags: Mapping[str, bool] = Field(default_factory=dict)
+    """Indexing flags (wire.md §7): file_metadata, col_metadata, row_metadata, data_required."""
     expected_version_id: VersionId | None = None
     """Only where the service enforces it; the write is refused with 409 if it is not current."""

@@ -6,7 +6,15 @@ from typing import Literal, NewType
 
 from pydantic import Field
 
-from polly_core.models.catalog import CatalogRef, DatasetId, DatasetRecord, RunId, VersionId
+from polly_core.models.catalog import (
+    AtlasId,
+    CatalogRef,
+    DatasetId,
+    DatasetRecord,
+    RunId,
+    StudyId,
+    VersionId,
+)
 from polly_core.models.jsonvalue import JsonObject, JsonValue, Model, digest
 from polly_core.models.selection import Selection
 
@@ -25,6 +33,7 @@ class OperationName(StrEnum):
     ATTACH = "attach"
     DETACH = "detach"
     STUDY = "study"
+    UNDO = "undo"
 
 
 class ItemState(StrEnum):
@@ -114,6 +123,40 @@ DEFAULT_BUDGET = Allowance(value=10, percent=True)
 NO_TOLERANCE = Allowance(value=0)
 
 
+class Wave(Model):
+    """How many of the items to be written go together: a number, or a percentage of all."""
+
+    value: float = Field(gt=0)
+    percent: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> "Wave":
+        """Read ``50`` or ``10%``.
+
+        Raises:
+            ValueError: the text is neither.
+        """
+        found = Allowance.parse(text)
+        if found.value == 0:
+            raise ValueError(f"a wave has at least one item, found {text!r}")
+        return cls(value=found.value, percent=found.percent)
+
+    def size(self, total: int) -> int:
+        """Items of such a wave where ``total`` are to be written; at least one."""
+        return max(1, round(total * self.value / 100)) if self.percent else int(self.value)
+
+    def __str__(self) -> str:
+        return f"{self.value:g}%" if self.percent else f"{int(self.value)}"
+
+
+class Approval(StrEnum):
+    """What waits for somebody's approval: nothing, the plan, or every wave as well."""
+
+    NONE = "none"
+    PLAN = "plan"
+    WAVES = "waves"
+
+
 class RunOptions(Model):
     """How a run is executed. Not part of the spec: a resume may use others. Times are seconds."""
 
@@ -124,6 +167,11 @@ class RunOptions(Model):
     verify: Verify = Verify.AUTO
     on_lease: OnLease = OnLease.REFUSE
     priority: Literal["low", "medium", "high"] | None = None
+    waves: tuple[Wave, ...] = ()
+    """Sizes of the first waves; the last is repeated. None: everything at once."""
+    approval: Approval = Approval.NONE
+    repeat_unknown: bool = False
+    """Send again what may have happened and cannot be seen (ingestions on the hosted service)."""
     patience: float = Field(default=300.0, ge=0)
     """How long nothing may get through before the run stops, resumable."""
 
@@ -177,23 +225,102 @@ class Wanted(Model):
     metadata_digest: str
     data_type: str
     data_format: str
-    data_location: str
+    data_location: str | None
+    """None until the step that puts the data into the atlas has given it."""
+
+
+class ObjectSource(Model):
+    """Where the bytes of an object that a step puts into the atlas come from."""
+
+    uri: str
+    """An absolute local path, ``s3://…`` or ``https://…``; of a copy the pinned location."""
+    atlas_id: AtlasId | None = None
+    """A server-side copy from this atlas; None means an upload."""
+    extension: str = ""
+    """What the object's key ends with, the dot included."""
+    size: int | None = None
+    sha256: str | None = None
+    """Of a file that was read when it was planned; another content later is refused."""
+
+
+class FileState(Model):
+    """A supplementary file as it stood, with what is needed to attach it again."""
+
+    file_name: str
+    file_format: str
+    file_location: str
+    """Pinned."""
+    tag: str | None = None
+    linked: bool = False
+    """It is linked to the data, and goes when the data does."""
+
+
+class FileTarget(Model):
+    """A supplementary file as it is to stand."""
+
+    file_name: str
+    file_format: str
+    file_location: str | None = None
+    """Pinned where it is an object of the atlas already; None where ``source`` makes it."""
+    tag: str | None = None
+    linked: bool = False
+    source: ObjectSource | None = None
+
+
+class StudyTarget(Model):
+    """The study a dataset is to be in; None leaves every study."""
+
+    study_id: StudyId | None
+
+
+class SourceVersion(Model):
+    """What a copy was made of."""
+
+    atlas_id: AtlasId
+    dataset_id: DatasetId
+    version_id: VersionId
 
 
 class Planned(Model):
-    """What is to be done to an item, decided at the version it was read at."""
+    """What is to be done to an item, decided at the version it was read at.
 
-    seen: DatasetRecord
+    Whatever is not named stays as it is. What it takes away (``seen``, ``files_before``) is kept
+    for undo.
+    """
+
+    seen: DatasetRecord | None = None
+    """The dataset as it stood; None where none was live."""
+    ended: VersionId | None = None
+    """Where none was live: the newest version of its earlier lives."""
     patch: tuple[PatchOp, ...] = ()
-    wanted: Wanted
+    """On the metadata seen; on nothing where none was live."""
+    wanted: Wanted | None = None
+    """The versioned state to be made; None where no version is to be made."""
+    data: ObjectSource | None = None
+    """The data file to be put into the atlas first."""
+    study: StudyTarget | None = None
+    deletes: bool = False
+    triggers: bool = False
+    """Only an ingestion is asked for."""
+    attach: tuple[FileTarget, ...] = ()
+    detach: tuple[str, ...] = ()
+    files_before: tuple[FileState, ...] = ()
+    """Files that it replaces, detaches, or that go with the data or the dataset."""
+    source: SourceVersion | None = None
     side_effects: tuple[str, ...] = ()
     not_recoverable: tuple[str, ...] = ()
+
+    @property
+    def version_seen(self) -> VersionId | None:
+        """The version that stood when it was planned."""
+        return self.seen.version_id if self.seen else self.ended
 
 
 class Unchanged(Model):
     """The dataset is already as wanted; nothing is to be written."""
 
-    version_seen: VersionId
+    version_seen: VersionId | None
+    """None where there is no dataset, as is wanted."""
 
 
 class Skipped(Model):
@@ -212,27 +339,38 @@ class Invalid(Model):
 Decision = Planned | Unchanged | Skipped | Invalid
 
 
-class Applied(Model):
-    """A write was acknowledged and made this version."""
+class StepResult(Model):
+    """A step of an item that is done, with what later steps and settling need of it."""
 
-    version_id: VersionId
+    step: str
+    """``data``, ``dataset``, or ``object:``, ``attach:`` or ``detach:`` and a file name."""
+    location: str | None = None
+    """Pinned, where the step put an object into the atlas."""
+    version_id: VersionId | None = None
+    """Where the step made a version."""
+
+
+class Applied(Model):
+    """Every step is done. ``version_id`` is the version made, None where none is made."""
+
+    version_id: VersionId | None = None
 
 
 class Happened(Model):
-    """Our write is in the history as ``version_id``.
+    """Everything that was planned is there. ``between`` are foreign versions directly before
+    ours, oldest first."""
 
-    ``directly_after_seen`` is False when a foreign version stands between the one seen and ours;
-    ``between`` are those versions, oldest first.
-    """
-
-    version_id: VersionId
+    version_id: VersionId | None
     between: tuple[VersionId, ...] = ()
     attributed: bool = False
     """The server's own record names our run; without it authorship is inferred."""
 
 
 class NotHappened(Model):
-    """The dataset is still at the version seen."""
+    """Something is still to be done; nothing speaks against doing it."""
+
+    done: tuple[StepResult, ...] = ()
+    """Steps found done that were not recorded."""
 
 
 class Foreign(Model):
@@ -242,7 +380,13 @@ class Foreign(Model):
     """Versions after the one seen, oldest first; empty when the dataset is gone."""
 
 
-Settled = Happened | NotHappened | Foreign
+class Unseen(Model):
+    """Whether it happened cannot be seen on this service."""
+
+    reason: str
+
+
+Settled = Happened | NotHappened | Foreign | Unseen
 
 
 class Outcome(Model):

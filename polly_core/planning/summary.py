@@ -123,8 +123,7 @@ class PlanTally:
             self._side_effects.add(text, dataset_id)
         for text in planned.not_recoverable:
             self._not_recoverable.add(text, dataset_id)
-        types = (planned.seen.data_type, planned.wanted.data_type)
-        data_type = types if types[0] != types[1] else None
+        data_type = _type_change(planned)
         patch = tuple(map(op_json, planned.patch))
         key = canonical_json([*patch, data_type])
         if self._changes.add(key, dataset_id):
@@ -157,6 +156,13 @@ class PlanTally:
             not_recoverable=_tallies(self._not_recoverable),
             reasons=_tallies(self._reasons),
         )
+
+
+def _type_change(planned: Planned) -> tuple[str, str] | None:
+    if planned.seen is None or planned.wanted is None:
+        return None
+    before, after = planned.seen.data_type, planned.wanted.data_type
+    return None if before == after else (before, after)
 
 
 def _tallies(groups: _Groups[str]) -> tuple[Tally, ...]:

@@ -17,6 +17,7 @@ from polly_core.catalog.documents import (
 from polly_core.catalog.paths import Paths, next_path
 from polly_core.catalog.reader import capabilities_of
 from polly_core.catalog.records import decode
+from polly_core.catalog.store import place
 from polly_core.errors import OutcomeUnknown
 from polly_core.models.catalog import Capabilities
 from polly_core.models.jsonvalue import JsonObject
@@ -24,7 +25,7 @@ from polly_core.models.wire import Meta
 from polly_core.transport.answers import Answer
 from polly_core.transport.credentials import Form, Grant
 from polly_core.transport.default import PollySession
-from polly_core.transport.s3uri import S3Uri, parse_s3_uri
+from polly_core.transport.s3uri import parse_s3_uri
 from polly_core.transport.transport import Transport
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -134,12 +135,6 @@ class AtlasCalls:
         grant.require_write()
         source = parse_s3_uri(location)
         return str(self.transport.uploads.copy(form, source, place(grant, name)))
-
-
-def place(grant: Grant, name: str) -> S3Uri:
-    """Where an object of this name belongs (wire.md §5.1)."""
-    prefix = f"{grant.prefix}/" if grant.prefix else ""
-    return S3Uri(grant.bucket, f"{prefix}v2/{name}")
 
 
 def _written(answer: Answer, what: str) -> OpenResource:

@@ -1,11 +1,12 @@
-"""A reader and a writer of one atlas from plain values."""
+"""Everything of one atlas from plain values."""
 
 from dataclasses import dataclass
 
 from pydantic import Field, SecretStr
 
-from polly_core.catalog.ports import Reader, Writer
+from polly_core.catalog.ports import Reader, Store, Writer
 from polly_core.catalog.reader import HttpReader
+from polly_core.catalog.store import HttpStore
 from polly_core.catalog.writer import HttpWriter
 from polly_core.models.catalog import AtlasId
 from polly_core.models.jsonvalue import Model
@@ -40,11 +41,16 @@ class Connection(Model):
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """Both ports of one atlas over one connection pool."""
+    """``Ports`` of one atlas over one connection pool."""
 
     reader: Reader
     writer: Writer
+    store: Store
     transport: Transport
+
+    def beside(self, atlas_id: AtlasId) -> Reader:
+        """Reads of another atlas of the same service, over the same connections."""
+        return _reader(self.transport, atlas_id)
 
     def close(self) -> None:
         """Close idle connections."""
@@ -61,7 +67,20 @@ def connect(connection: Connection, *, retrier: Retrier | None = None) -> Connec
         InvalidInput: the URL or the key cannot be used.
     """
     transport = open_transport(connection.service(), retrier=retrier, retry_writes=False)
-    reader = HttpReader(
-        transport.reads, transport.credentials, transport.metadata, connection.atlas_id
+    atlas_id = connection.atlas_id
+    return Connected(
+        _reader(transport, atlas_id),
+        HttpWriter(transport.writes, atlas_id),
+        HttpStore(transport.credentials, transport.uploads, atlas_id),
+        transport,
     )
-    return Connected(reader, HttpWriter(transport.writes, connection.atlas_id), transport)
+
+
+def _reader(transport: Transport, atlas_id: AtlasId) -> HttpReader:
+    return HttpReader(
+        transport.reads,
+        transport.credentials,
+        transport.metadata,
+        transport.downloads,
+        atlas_id,
+    )

@@ -1,6 +1,7 @@
 """Reads of one atlas over HTTP. What it holds can send nothing but GET and token requests."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TypeVar
 
 from polly_core.catalog.paths import Paths, next_path
@@ -22,6 +23,7 @@ from polly_core.models.catalog import (
     DatasetRecord,
     FileRecord,
     IngestionRecord,
+    ObjectStat,
     RunId,
     StudyId,
     VersionId,
@@ -40,6 +42,7 @@ from polly_core.models.wire import (
     WireModel,
 )
 from polly_core.transport.credentials import CredentialCache, Form, Grant
+from polly_core.transport.downloads import Downloads
 from polly_core.transport.objects import MetadataObjects
 from polly_core.transport.session import ReadSession
 
@@ -59,11 +62,13 @@ class HttpReader:
         session: ReadSession,
         credentials: CredentialCache,
         objects: MetadataObjects,
+        downloads: Downloads,
         atlas_id: AtlasId,
     ) -> None:
         self._session = session
         self._credentials = credentials
         self._objects = objects
+        self._downloads = downloads
         self._atlas_id = atlas_id
         self._form = Form(atlas_id)
         self._paths = Paths(atlas_id)
@@ -137,6 +142,12 @@ class HttpReader:
         path = self._paths.ingestions(run_id, dataset_id)
         found = self._all(ListDocument[IngestionAttributes], path)
         return [ingestion_record(resource) for resource in found]
+
+    def stat(self, location: str) -> ObjectStat:
+        return self._downloads.stat(self._form, location)
+
+    def download(self, location: str, target: Path) -> None:
+        self._downloads.download(self._form, location, target)
 
     def _all(
         self, model: type[ListDocument[AttributesT]], path: str

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from urllib3.exceptions import HTTPError
 
 from polly_core.errors import CannotProceed, StorageError, StorageUnavailable
+from polly_core.models.catalog import ObjectStat
 from polly_core.transport.credentials import Form
 from polly_core.transport.etags import MULTIPART_FROM, content_matches, part_size_for
 from polly_core.transport.s3client import S3Clients, in_threads, version_of
@@ -33,8 +34,18 @@ _KMS = frozenset({"aws:kms", "aws:kms:dsse"})
 class _Source:
     uri: S3Uri
     size: int
-    etag: str | None
-    """None where the store's tag says nothing about the content."""
+    tag: str
+    told: bool
+    """Whether the tag says anything about the content."""
+
+    @property
+    def etag(self) -> str | None:
+        """The tag, where it says something about the content."""
+        return self.tag if self.told else None
+
+    @property
+    def stat(self) -> ObjectStat:
+        return ObjectStat(location=str(self.uri), size=self.size, etag=self.tag.strip('"'))
 
 
 class Downloads:
@@ -50,6 +61,10 @@ class Downloads:
         """A whole small object. Raises a ``StorageError``."""
         uri = parse_s3_uri(location)
         return self._clients.call(form, uri, lambda client: _body(client, uri))
+
+    def stat(self, form: Form, location: str) -> ObjectStat:
+        """The object as it stands, pinned. Raises ``ObjectMissing`` where it is gone."""
+        return self._head(form, parse_s3_uri(location)).stat
 
     def download(self, form: Form, location: str, target: Path) -> None:
         """Put exactly the version that the location names into a file.
@@ -96,7 +111,7 @@ class Downloads:
             # From here on it is this version, whatever is uploaded meanwhile.
             version_id = found.get("VersionId") or uri.version_id
             pinned = S3Uri(uri.bucket, uri.key, version_id)
-            return _Source(pinned, found["ContentLength"], found["ETag"] if told else None)
+            return _Source(pinned, found["ContentLength"], found["ETag"], told)
 
         return self._clients.call(form, uri, head, bare_403_is_stale=True)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-POOL_SIZE = 30
+_POOL_SIZE = 30
 _ATTEMPTS = 5
 
 
@@ -32,7 +32,8 @@ class S3Clients:
     """Runs calls with a client whose credentials hold. Thread-safe.
 
     A client is made anew when its credentials are renewed, so a transfer of many calls outlives
-    any of them.
+    any of them. ``pool_size`` calls are under way at most, however many threads there are: a
+    connection beyond the pool would be opened and thrown away for each call.
     """
 
     def __init__(
@@ -42,10 +43,13 @@ class S3Clients:
         *,
         connect_timeout: float = 10.0,
         read_timeout: float = 60.0,
+        pool_size: int = _POOL_SIZE,
     ) -> None:
         self.credentials = credentials
         self._endpoint = endpoint
         self._timeouts = (connect_timeout, read_timeout)
+        self._pool_size = pool_size
+        self._slots = threading.BoundedSemaphore(pool_size)
         self._lock = threading.Lock()
         self._session: Session | None = None
         self._clients: dict[Form, tuple[Grant, S3Client]] = {}
@@ -71,13 +75,13 @@ class S3Clients:
         grant = self.credentials.grant(form)
         try:
             try:
-                return action(self._client(grant))
+                return self._run(action, grant)
             except ClientError as error:
                 code = _code(error)
                 if not stale_grant(code, grant) and not (bare_403_is_stale and code == "403"):
                     raise
                 grant = self.credentials.renew(grant)
-                return action(self._client(grant))
+                return self._run(action, grant)
         except ClientError as error:
             raise _converted(error, uri, grant) from error
         except BotoCoreError as error:
@@ -85,6 +89,11 @@ class S3Clients:
             raise StorageUnavailable(
                 f"the object store cannot be reached or fails for {uri}: {error}"
             ) from error
+
+    def _run(self, action: "Callable[[S3Client], T]", grant: Grant) -> T:
+        client = self._client(grant)
+        with self._slots:
+            return action(client)
 
     def _client(self, grant: Grant) -> "S3Client":
         with self._lock:
@@ -103,7 +112,7 @@ class S3Clients:
         config = Config(
             connect_timeout=connect,
             read_timeout=read,
-            max_pool_connections=POOL_SIZE,
+            max_pool_connections=self._pool_size,
             retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
             signature_version="s3v4",
             s3={"addressing_style": "path" if url else "auto"},

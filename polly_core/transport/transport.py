@@ -45,6 +45,7 @@ def open_transport(
         endpoint,
         connect_timeout=service.connect_timeout,
         read_timeout=service.read_timeout,
+        pool_size=service.pool_size,
     )
     downloads = Downloads(clients)
     return Transport(

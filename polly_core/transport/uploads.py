@@ -1,10 +1,11 @@
 """Uploads and copies: skipped where the content is there already, aborted where they fail."""
 
 import logging
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from polly_core.errors import InvalidInput, StorageError
 from polly_core.transport.credentials import Form
@@ -13,7 +14,17 @@ from polly_core.transport.s3client import S3Clients, in_threads, version_of
 from polly_core.transport.s3uri import S3Uri
 
 if TYPE_CHECKING:
-    from mypy_boto3_s3.type_defs import CompletedPartTypeDef, CopySourceTypeDef
+    from mypy_boto3_s3.type_defs import (
+        CompletedPartTypeDef,
+        CompleteMultipartUploadOutputTypeDef,
+        CopySourceTypeDef,
+        HeadObjectOutputTypeDef,
+        PutObjectOutputTypeDef,
+    )
+
+    _MayBeEncrypted: TypeAlias = (
+        CompleteMultipartUploadOutputTypeDef | HeadObjectOutputTypeDef | PutObjectOutputTypeDef
+    )
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +33,9 @@ _THREADS = 6
 _COPIED_AT_ONCE = 256 * 1024 * 1024
 # Below this a look at the store costs as much as the upload.
 _SKIP_FROM = 1024
+# Bodies above a size that are in memory at the same time.
+_BODIES = 12
+_SMALL = 512 * 1024
 
 
 class _Stored(NamedTuple):
@@ -34,11 +48,13 @@ class Uploads:
     """Puts files and copies of objects into the store. Thread-safe.
 
     Parts of one large file go over several connections; these threads end with the call. Memory
-    is bounded by a part for each of them.
+    is bounded however many and however large the files are: a part for each of a few threads, the
+    others wait, and next to nothing for a small file.
     """
 
     def __init__(self, clients: S3Clients) -> None:
         self._clients = clients
+        self._room = threading.BoundedSemaphore(_BODIES)
 
     def upload(self, form: Form, source: Path, target: S3Uri) -> S3Uri:
         """Put a file at a key; the URI names the version that holds its content.
@@ -56,23 +72,25 @@ class Uploads:
         if present is not None:
             return present
         if size < MULTIPART_FROM:
-            return self._put(form, source, target, tag)
+            with self._room if size > _SMALL else nullcontext():
+                return self._put(form, source, target, tag)
         step = part_size_for(size)
         with self._multipart(form, target) as upload_id:
 
             def send(number: int) -> "CompletedPartTypeDef":
-                body = _read_part(source, (number - 1) * step, step)
-                sent = self._clients.call(
-                    form,
-                    target,
-                    lambda client: client.upload_part(
-                        Bucket=target.bucket,
-                        Key=target.key,
-                        UploadId=upload_id,
-                        PartNumber=number,
-                        Body=body,
-                    ),
-                )
+                with self._room:
+                    body = _read_part(source, (number - 1) * step, step)
+                    sent = self._clients.call(
+                        form,
+                        target,
+                        lambda client: client.upload_part(
+                            Bucket=target.bucket,
+                            Key=target.key,
+                            UploadId=upload_id,
+                            PartNumber=number,
+                            Body=body,
+                        ),
+                    )
                 return {"PartNumber": number, "ETag": sent["ETag"]}
 
             parts = in_threads(send, -(-size // step), threads=_THREADS)
@@ -88,8 +106,13 @@ class Uploads:
             raise _changed(source)
         return done.uri
 
-    def copy(self, form: Form, source: S3Uri, target: S3Uri) -> S3Uri:
-        """Copy an object within the store; the URI names the new version.
+    def copy(
+        self, form: Form, source: S3Uri, target: S3Uri, *, looking: Form | None = None
+    ) -> S3Uri:
+        """Copy an object within the store; the URI names the version that holds its content.
+
+        With ``looking``, which may read the target, nothing is copied where the current version
+        holds it already.
 
         Raises:
             StorageError: the source is missing, or the store refuses or fails.
@@ -107,6 +130,10 @@ class Uploads:
         if pinned is not None:
             origin["VersionId"] = pinned
         size = head["ContentLength"]
+        if looking is not None and size >= _SKIP_FROM and not _encrypted(head):
+            present = self._present(looking, target, size, head["ETag"].strip('"'))
+            if present is not None:
+                return present
         if size <= _COPIED_AT_ONCE:
             copied = self._clients.call(
                 form,
@@ -154,7 +181,7 @@ class Uploads:
         except StorageError:
             return None
         same = head["ContentLength"] == size and head["ETag"].strip('"') == tag
-        if not same or head.get("ServerSideEncryption", "").startswith("aws:kms"):
+        if not same or _encrypted(head):
             return None
         return S3Uri(target.bucket, target.key, head.get("VersionId"))
 
@@ -165,8 +192,7 @@ class Uploads:
             target,
             lambda client: client.put_object(Bucket=target.bucket, Key=target.key, Body=body),
         )
-        encrypted = sent.get("ServerSideEncryption", "").startswith("aws:kms")
-        if not encrypted and sent["ETag"].strip('"') != tag:
+        if not _encrypted(sent) and sent["ETag"].strip('"') != tag:
             raise _changed(source)
         return S3Uri(target.bucket, target.key, sent.get("VersionId"))
 
@@ -210,9 +236,13 @@ class Uploads:
                 MultipartUpload={"Parts": parts},
             ),
         )
-        told = not done.get("ServerSideEncryption", "").startswith("aws:kms")
-        etag = done["ETag"].strip('"') if told else None
+        etag = None if _encrypted(done) else done["ETag"].strip('"')
         return _Stored(S3Uri(target.bucket, target.key, done.get("VersionId")), etag)
+
+
+def _encrypted(answer: "_MayBeEncrypted") -> bool:
+    """Whether the object is encrypted so that its tag says nothing about the content."""
+    return answer.get("ServerSideEncryption", "").startswith("aws:kms")
 
 
 def _read_part(source: Path, start: int, length: int) -> bytes:

@@ -5,7 +5,7 @@ from enum import Enum
 
 from polly_core.ledger.rows import ItemRow
 from polly_core.models.catalog import DatasetId, DatasetRecord, VersionId
-from polly_core.models.run import Decision, Planned
+from polly_core.models.run import Decision, Planned, StepResult
 from polly_core.operations.base import Draft, Verified
 
 
@@ -37,6 +37,8 @@ class Work:
     sends: int = 0
     version: VersionId | None = None
     """The version our write made."""
+    done: tuple[StepResult, ...] = ()
+    """Steps that are done."""
     failures: int = 0
     """Reads that failed although other items got through in the meantime."""
     seen_successes: int = 0
@@ -79,11 +81,20 @@ class Drafted:
 
 
 @dataclass(frozen=True, slots=True)
-class Happened:
-    """Our write is there. ``between`` are foreign versions directly before it, oldest first."""
+class Stepped:
+    """A step is done and others are left."""
 
     work: Work
-    version_id: VersionId
+    result: StepResult
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """All that was planned is there. ``between`` are foreign versions directly before ours,
+    oldest first."""
+
+    work: Work
+    version_id: VersionId | None
     inferred: bool = False
     between: tuple[VersionId, ...] = ()
 
@@ -125,10 +136,20 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class NotThere:
-    """Settling read and did not find our write; ``moved`` where it found someone else's."""
+    """Settling read and did not find all of it; ``moved`` where it found someone else's write."""
 
     work: Work
     moved: str = ""
+    done: tuple[StepResult, ...] = ()
+    """Steps that it found done."""
+
+
+@dataclass(frozen=True, slots=True)
+class CannotSee:
+    """Settling has no way to know on this service."""
+
+    work: Work
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,12 +178,14 @@ class Halted:
 Event = (
     Decided
     | Drafted
+    | Stepped
     | Happened
     | Refused
     | Moved
     | Again
     | Lost
     | NotThere
+    | CannotSee
     | Checked
     | NotSent
     | Halted

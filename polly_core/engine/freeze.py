@@ -6,16 +6,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from polly_core.catalog.ports import Reader
+from polly_core.engine.builders.base import Enrich, Found
 from polly_core.engine.gather import gather
 from polly_core.engine.pool import Kind, Pool
 from polly_core.engine.stop import StopSignal
 from polly_core.errors import InvalidInput, NotFound, RunMismatch
 from polly_core.ledger.ledger import Ledger
 from polly_core.ledger.rows import NewShard, RunRow, ShardNo
-from polly_core.models.catalog import DatasetId, DatasetRecord
-from polly_core.models.jsonvalue import JsonObject
-from polly_core.models.run import RETRIED, Item
-from polly_core.models.selection import Selection
+from polly_core.models.catalog import DatasetId, DatasetRecord, RunId
+from polly_core.models.run import RETRIED, WRITTEN, Item
+from polly_core.models.selection import Selection, SelectionKind
 from polly_core.planning.manifest import read_ids, read_manifest
 from polly_core.planning.selection import Where
 
@@ -24,16 +24,6 @@ WORTHWHILE_ITEMS_PER_PAGE = 4
 LOOKUP = 500
 # Pages of a listing come one after the other; the largest that services give make it short.
 PAGE_SIZE = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A dataset that belongs to the selection, and the listing page it was seen on."""
-
-    dataset_id: DatasetId
-    row: JsonObject | None = None
-    listed: bool = False
-    page: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +37,9 @@ class Freezer:
     selection_file: Path | None = None
     """The ids file or manifest, already fetched and pinned."""
     where: Where | None = None
+    enrich: Enrich | None = None
+    by_file: bool = False
+    """Items are rows of a manifest: a dataset may have several."""
     stop: StopSignal = field(default_factory=StopSignal)
 
     def freeze(self) -> None:
@@ -59,10 +52,17 @@ class Freezer:
         """
         run_id = self.run.run_id
         self.ledger.discard_selection(run_id)
-        for shard in self._shards(self._found()):
+        for shard in self._shards(self._enriched(self._found())):
             self.ledger.add_shard(run_id, shard)
         if not self.stop.is_set():
             self.ledger.seal(run_id)
+
+    def _enriched(self, found: Iterator[Found]) -> Iterator[Found]:
+        if self.enrich is None:
+            yield from found
+            return
+        while chunk := list(itertools.islice(found, LOOKUP)):
+            yield from self.enrich(chunk)
 
     def _shards(self, found: Iterable[Found]) -> Iterator[NewShard]:
         numbered = enumerate(found)
@@ -77,7 +77,8 @@ class Freezer:
                 shard=ShardNo(number),
                 pages=tuple(pages) if worthwhile else (),
                 items=tuple(
-                    Item(seq=seq, dataset_id=one.dataset_id, row=one.row) for seq, one in group
+                    Item(seq=seq, dataset_id=one.dataset_id, file_name=one.file_name, row=one.row)
+                    for seq, one in group
                 ),
             )
 
@@ -89,34 +90,50 @@ class Freezer:
         return named if self.where is None else self._narrowed(named, self.where)
 
     def _named(self, selection: Selection) -> Iterator[Found] | None:
-        if selection.ids is not None:
-            return _distinct(selection.ids)
-        if selection.ids_uri is not None:
-            return _distinct(read_ids(self._file(selection.ids_uri)))
-        if selection.manifest_uri is not None:
-            rows = read_manifest(self._file(selection.manifest_uri))
-            return (Found(DatasetId(row.dataset_id), row.row) for row in rows)
-        if selection.study is not None:
-            return (Found(dataset_id) for dataset_id in self.reader.study(selection.study))
-        if selection.failures_of is not None:
-            return self._failures(selection)
-        return None
+        match selection.kind:
+            case SelectionKind.IDS:
+                given = selection.ids
+                return _distinct(given or read_ids(self._file(selection.ids_uri)))
+            case SelectionKind.MANIFEST:
+                return self._rows(self._file(selection.manifest_uri))
+            case SelectionKind.STUDY if selection.study:
+                return map(Found, self.reader.study(selection.study))
+            case SelectionKind.WRITTEN if selection.written_by:
+                return self._written(selection.written_by)
+            case SelectionKind.FAILURES if selection.failures_of:
+                return self._failures(selection.failures_of)
+            case _:
+                return None
 
-    def _file(self, name: str) -> Path:
+    def _rows(self, path: Path) -> Iterator[Found]:
+        for row in read_manifest(path):
+            name = row.row.get("file_name", "") if self.by_file else ""
+            yield Found(DatasetId(row.dataset_id), row.row, file_name=str(name))
+
+    def _file(self, name: str | None) -> Path:
         if self.selection_file is None:
             raise InvalidInput(f"{name} was not fetched; give the selection again")
         return self.selection_file
 
-    def _failures(self, selection: Selection) -> Iterator[Found]:
-        assert selection.failures_of is not None
-        earlier = self.ledger.run(selection.failures_of)
+    def _written(self, run_id: RunId) -> Iterator[Found]:
+        """What a run wrote, wholly or in part."""
+        self._same_catalog(self.ledger.run(run_id), "undone or rolled back")
+        for row in self.ledger.items(run_id):
+            if row.version_after is not None or row.done or row.state in WRITTEN:
+                yield Found(row.dataset_id, file_name=row.file_name)
+
+    def _same_catalog(self, earlier: RunRow, what: str) -> None:
         if earlier.spec.catalog != self.run.spec.catalog:
             raise RunMismatch(
                 f"run {earlier.run_id} was on {earlier.spec.catalog}, this one is on "
-                f"{self.run.spec.catalog}; its failures cannot be retried here"
+                f"{self.run.spec.catalog}; its items cannot be {what} here"
             )
-        for row in self.ledger.items(earlier.run_id, states=RETRIED):
-            yield Found(row.dataset_id, row.row)
+
+    def _failures(self, run_id: RunId) -> Iterator[Found]:
+        earlier = self.ledger.run(run_id)
+        self._same_catalog(earlier, "retried")
+        for row in self.ledger.items(earlier.run_id, states=RETRIED, plans=False):
+            yield Found(row.dataset_id, row.row, file_name=row.file_name)
 
     def _listed(self) -> Iterator[Found]:
         link: str | None = None

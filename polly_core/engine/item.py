@@ -3,11 +3,12 @@
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from polly_core.catalog.ports import Reader, Writer
+from polly_core.catalog.ports import Ports, Reader
 from polly_core.engine.events import (
     Again,
+    CannotSee,
     Checked,
     Decided,
     Drafted,
@@ -19,6 +20,7 @@ from polly_core.engine.events import (
     NotSent,
     NotThere,
     Refused,
+    Stepped,
     Work,
 )
 from polly_core.engine.limiter import Limiter
@@ -40,8 +42,10 @@ from polly_core.models.run import (
     Foreign,
     Invalid,
     NotHappened,
+    StepResult,
+    Unseen,
 )
-from polly_core.operations.base import Draft, Operation
+from polly_core.operations.base import Draft, Drift, Operation, Written
 
 log = logging.getLogger(__name__)
 
@@ -52,23 +56,31 @@ MaySend = Callable[[], bool]
 class Jobs:
     """The four things done for an item, with everything they need. Thread-safe."""
 
-    run_id: RunId
     operation: Operation
-    reader: Reader
-    writer: Writer
+    ports: Ports
     limiter: Limiter
     may_send: MaySend
     """Asked directly before each write: not stopping, and the lease outlives the request."""
-    priority: str | None = None
+    stamp: WriteStamp
+    """What goes with every write; the version expected is added to it."""
     full_verify: bool = False
     hook: Hook = pass_by
     clock: Callable[[], float] = field(default=time.monotonic)
 
+    @property
+    def reader(self) -> Reader:
+        """Reads of the atlas that the run writes."""
+        return self.ports.reader
+
+    @property
+    def run_id(self) -> RunId:
+        """The run's id."""
+        return self.stamp.run_id
+
     def plan(self, work: Work) -> Event:
         """Read the item and decide."""
         try:
-            record = work.record or self.reader.dataset(work.dataset_id)
-            decision = self.operation.plan(self.reader, work.row.item(), record)
+            decision = self.operation.plan(self.reader, work.row.item(), work.record)
         except NotFound as error:
             return Decided(work, Invalid(reasons=(f"dataset {work.dataset_id}: {error}",)))
         except Exception as error:  # noqa: BLE001 - the item's boundary: recorded, never lost
@@ -81,53 +93,59 @@ class Jobs:
     def draft(self, work: Work) -> Event:
         """Read again what a stored plan was made on, if the dataset is still there."""
         try:
-            moved = self._moved(work)
-            if moved:
-                return Moved(work, moved)
-            return Drafted(work, self.operation.draft(self.reader, work.planned))
+            draft = self.operation.draft(self.reader, work.planned, work.record, work.done)
         except NotFound as error:
             return Moved(work, str(error))
         except InvalidInput as error:
             return Refused(work, str(error))
         except Exception as error:  # noqa: BLE001 - the item's boundary
             return self._read_failed(work, error)
+        return Moved(work, draft.reason) if isinstance(draft, Drift) else Drafted(work, draft)
 
     def send(self, work: Work) -> Event:
-        """Write, once."""
+        """Do the next step, once."""
         assert work.draft is not None
         if not self.may_send():
             return NotSent(work)
-        seen = work.draft.planned.seen
-        expected = seen.version_id if self.reader.capabilities.expects_version else None
-        stamp = WriteStamp(run_id=self.run_id, priority=self.priority, expected_version_id=expected)
         work.sends += 1
         work.sending = True
         work.sent_at = self.clock()
         try:
             self.hook(Point.SENDING)
-            applied = self.operation.apply(self.writer, work.draft, stamp)
+            draft = replace(work.draft, done=work.done)
+            answer = self.operation.apply(self.ports, draft, self._stamp(work))
             self.hook(Point.ANSWERED)
-        except CatalogError as error:
+        except (CatalogError, StorageError, InvalidInput) as error:
             return self._write_failed(work, error)
         except Exception as error:
             log.exception("unexpected error while writing %s", work.dataset_id)
             return Lost(work, f"{type(error).__name__}: {error}")
         self.limiter.on_success()
-        return Happened(work, applied.version_id)
+        if isinstance(answer, StepResult):
+            return Stepped(work, answer)
+        return Happened(work, answer.version_id)
+
+    def _stamp(self, work: Work) -> WriteStamp:
+        seen = work.planned.seen
+        if seen is None or not self.reader.capabilities.expects_version:
+            return self.stamp
+        return self.stamp.model_copy(update={"expected_version_id": seen.version_id})
 
     def settle(self, work: Work) -> Event:
         """Read whether the write whose answer was lost has happened."""
         planned = work.planned
         try:
-            found = self.operation.settle(self.reader, planned, self.run_id)
+            found = self.operation.settle(self.reader, planned, work.done, self.run_id)
         except Exception as error:  # noqa: BLE001 - the item's boundary
             return self._read_failed(work, error)
         if isinstance(found, NotHappened):
-            return NotThere(work)
+            return NotThere(work, done=found.done)
+        if isinstance(found, Unseen):
+            return CannotSee(work, found.reason)
         if isinstance(found, Foreign):
             where = ", ".join(found.versions) or "the dataset is gone"
             return NotThere(
-                work, moved=f"changed by someone else after {planned.seen.version_id}: {where}"
+                work, moved=f"changed by someone else after {planned.version_seen}: {where}"
             )
         return Happened(
             work, found.version_id, inferred=not found.attributed, between=found.between
@@ -135,35 +153,28 @@ class Jobs:
 
     def verify(self, work: Work) -> Event:
         """Read whether the promise was kept."""
-        assert work.version is not None
+        resent = work.row.attempt + work.sends > 1
         try:
             verified = self.operation.verify(
                 self.reader,
-                work.planned,
-                work.version,
+                Written(work.planned, work.version, work.done, resent),
                 full=self.full_verify,
-                resent=work.row.attempt + work.sends > 1,
             )
         except Exception as error:  # noqa: BLE001 - the item's boundary
             return self._read_failed(work, error)
         self.hook(Point.VERIFYING)
         return Checked(work, verified)
 
-    def _moved(self, work: Work) -> str:
-        """Why a stored plan no longer fits. A server that enforces versions is not asked twice."""
-        record = work.record
-        if record is None:
-            if self.reader.capabilities.expects_version:
-                return ""
-            record = self.reader.dataset(work.dataset_id)
-        seen = work.planned.seen.version_id
-        if record.version_id == seen:
-            return ""
-        return f"planned at version {seen}, found {record.version_id}"
-
-    def _write_failed(self, work: Work, error: CatalogError) -> Event:
+    def _write_failed(self, work: Work, error: PollyError) -> Event:
         if isinstance(error, Unauthorized | AccessDenied):
             return Halted(work, str(error))
+        if not isinstance(error, CatalogError):
+            # An object without a document that names it is nothing: the step is done again.
+            again = isinstance(error, StorageError) and error.retryable
+            return Again(work, str(error)) if again else Refused(work, str(error))
+        return self._request_failed(work, error)
+
+    def _request_failed(self, work: Work, error: CatalogError) -> Event:
         if not error.outcome_known or isinstance(error, OutcomeUnknown):
             self.limiter.on_refusal()
             return Lost(work, str(error))

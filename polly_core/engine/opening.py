@@ -3,41 +3,26 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from polly_core.catalog.connect import Connection, connect
-from polly_core.catalog.ports import Reader, Writer
+from polly_core.catalog.ports import Ports, Reader
+from polly_core.engine.builders.base import Built, Workshop, described
+from polly_core.engine.builders.registry import build
 from polly_core.engine.request import RunRequest, Surroundings
 from polly_core.errors import InvalidInput, RunMismatch, RunNotFound
 from polly_core.ledger.ledger import Ledger
 from polly_core.ledger.rows import RunRow
 from polly_core.models.catalog import AtlasId, CatalogRef
 from polly_core.models.change import Change
+from polly_core.models.operations import DESCRIPTIONS
 from polly_core.models.run import ItemState, OperationName, RunOptions, RunSpec
 from polly_core.models.selection import Selection
 from polly_core.operations.base import Operation
-from polly_core.operations.update import UpdateMetadata
+from polly_core.operations.transition import Transition
 from polly_core.planning.plan import PlanFile, read_plan
 from polly_core.planning.resources import Loaded, change_of, load_resources, parse_change
-from polly_core.planning.steps import Evaluator
-from polly_core.planning.validation import Validator
 from polly_core.transport.retry import Retrier
 from polly_core.transport.sources import absolute, beside, fetch_source, read_source
-
-
-class Ports(Protocol):
-    """Both ports of one atlas."""
-
-    @property
-    def reader(self) -> Reader: ...
-
-    @property
-    def writer(self) -> Writer: ...
-
-    def close(self) -> None:
-        """Give up connections."""
-        ...
-
 
 Connector = Callable[[Connection, Retrier], Ports]
 """Reaches an atlas; the retrier is for reads."""
@@ -56,9 +41,19 @@ class Opened:
     known: bool
     """It was in the ledger before."""
     connected: Ports
-    operation: Operation
+    built: Built
     selection_file: Path | None
     plan: PlanFile | None
+
+    @property
+    def operation(self) -> Operation:
+        """What is done to each item."""
+        return self.built.operation
+
+    @property
+    def listing(self) -> Reader:
+        """The atlas whose datasets are selected."""
+        return self.built.listing
 
 
 def known_run(ledger: Ledger, request: RunRequest) -> RunRow | None:
@@ -88,7 +83,7 @@ def open_run(
         raise _elsewhere(known, connected.reader.catalog)
     resolved = _resolve(request, surroundings, ledger, connected, known)
     # Everything that can be refused is, before the ledger hears of the run.
-    operation = _operation(resolved, surroundings)
+    built = _built(resolved, surroundings, ledger, connected)
     run = ledger.create_run(
         request.run_id,
         resolved.spec,
@@ -98,9 +93,7 @@ def open_run(
     if request.options is not None and request.options != run.options:
         ledger.set_options(request.run_id, request.options)
         run = ledger.run(request.run_id)
-    return Opened(
-        run, known is not None, connected, operation, resolved.selection_file, resolved.plan
-    )
+    return Opened(run, known is not None, connected, built, resolved.selection_file, resolved.plan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +101,10 @@ class _Resolved:
     """A request with everything it refers to."""
 
     spec: RunSpec
+    plans: bool = True
+    """False where every item is planned already: nothing is decided again."""
     loaded: Loaded | None = None
-    """None where every item is planned already: the change is not evaluated again."""
+    """The change of an update."""
     selection_file: Path | None = None
     plan: PlanFile | None = None
 
@@ -123,17 +118,22 @@ def _resolve(
 ) -> _Resolved:
     if request.plan_file is not None:
         plan = read_plan(request.plan_file, catalog=connected.reader.catalog)
-        return _Resolved(plan.spec, plan=plan)
+        return _Resolved(plan.spec, plans=False, plan=plan)
     if known is None or not request.takes_up:
-        loaded = _load(request)
         selection, path = _pinned_selection(request.selection, surroundings.home)
-        return _Resolved(_spec(request, connected, loaded, selection), loaded, path)
+        if request.operation is OperationName.UPDATE:
+            loaded = _load(request)
+            spec = _update_spec(request, connected, loaded, selection)
+            return _Resolved(spec, loaded=loaded, selection_file=path)
+        return _Resolved(_spec(request, connected, selection), selection_file=path)
     spec = known.spec
     path = None
     if known.total is None:
         _, path = _pinned_selection(spec.selection, surroundings.home)
     open_ended = known.total is None or ledger.counts(known.run_id).of(ItemState.SELECTED) > 0
-    return _Resolved(spec, _reload(spec) if open_ended else None, path)
+    evaluates = open_ended and spec.operation is OperationName.UPDATE
+    loaded_again = _reload(spec) if evaluates else None
+    return _Resolved(spec, plans=open_ended, loaded=loaded_again, selection_file=path)
 
 
 def _elsewhere(known: RunRow, here: CatalogRef) -> RunMismatch:
@@ -185,7 +185,20 @@ def _reload(spec: RunSpec) -> Loaded:
     )
 
 
-def _spec(request: RunRequest, connected: Ports, loaded: Loaded, selection: Selection) -> RunSpec:
+def _spec(request: RunRequest, connected: Ports, selection: Selection) -> RunSpec:
+    kind = DESCRIPTIONS[request.operation]
+    description = described(kind, request.change or {})
+    return RunSpec(
+        catalog=connected.reader.catalog,
+        operation=request.operation,
+        change=description.model_dump(mode="json"),
+        selection=selection,
+    )
+
+
+def _update_spec(
+    request: RunRequest, connected: Ports, loaded: Loaded, selection: Selection
+) -> RunSpec:
     # Names in an inline change lead from the working directory, which a resume may not share.
     base = request.change_uri or ("./" if loaded.digests else None)
     return RunSpec(
@@ -212,18 +225,9 @@ def _pinned_selection(selection: Selection, home: Path) -> tuple[Selection, Path
     return selection.model_copy(update={"source_digest": found}), path
 
 
-def _operation(resolved: _Resolved, surroundings: Surroundings) -> Operation:
-    spec, loaded = resolved.spec, resolved.loaded
-    if spec.operation is not OperationName.UPDATE:
-        raise InvalidInput(f"{spec.operation} is not an operation this program can do in bulk")
-    if loaded is None:
-        return UpdateMetadata()
-    if loaded.change.is_manifest_patch and spec.selection.manifest_uri is None:
-        raise InvalidInput(
-            "nothing is to be changed: give steps (--change, --set, --unset, --rename), or a "
-            "manifest whose metadata.* columns are the change"
-        )
-    modules = surroundings.allowed_modules
-    return UpdateMetadata(
-        Evaluator(loaded, allowed_modules=modules), Validator(loaded, allowed_modules=modules)
-    )
+def _built(resolved: _Resolved, surroundings: Surroundings, ledger: Ledger, ports: Ports) -> Built:
+    spec = resolved.spec
+    if not resolved.plans:
+        return Built(Transition(), ports.reader)
+    workshop = Workshop(spec, ports, surroundings, ledger, resolved.loaded)
+    return build(spec.operation, workshop)

@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from polly_core.catalog.ports import Reader
 from polly_core.engine.events import Stage, Work
 from polly_core.engine.execution import Execution
 from polly_core.engine.freeze import PAGE_SIZE
@@ -14,6 +15,7 @@ from polly_core.errors import CatalogError, RunBusy
 from polly_core.ledger.rows import Claim, Holders, ItemRow, RunRow, ShardNo, ShardRow
 from polly_core.models.catalog import DatasetId, DatasetRecord
 from polly_core.models.run import ItemState, OnLease
+from polly_core.operations.stepping import version_made
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +38,8 @@ class Runner:
     run: RunRow
     engine: Engine
     execution: Execution
+    listing: Reader
+    """The atlas whose listing the selection was made of."""
 
     def plan(self, shard: ShardRow) -> None:
         """Plan what is not planned of a shard. Leases are not taken."""
@@ -106,7 +110,8 @@ class Runner:
         for row in rows:
             work = Work(row=row, stage=_STAGES[row.state], record=records.get(row.dataset_id))
             work.lost = work.stage is Stage.SETTLE
-            work.version = row.version_after
+            work.done = row.done
+            work.version = row.version_after or version_made(row.done)
             if row.sent_at is not None:
                 work.sent_at = time.monotonic() - (now - row.sent_at).total_seconds()
             works.append(work)
@@ -117,7 +122,7 @@ class Runner:
         found: dict[DatasetId, DatasetRecord] = {}
         for link in shard.pages:
             try:
-                page = self.engine.jobs.reader.page(link, size=PAGE_SIZE)
+                page = self.listing.page(link, size=PAGE_SIZE)
             except CatalogError as error:
                 log.warning("shard %s: page not read again (%s)", shard.shard, error)
                 return {}

@@ -32,7 +32,7 @@ from polly_core.engine.verifying import Verification, verify_items
 from polly_core.errors import CatalogError, LedgerError, Throttled
 from polly_core.ledger.ledger import Ledger, open_ledger
 from polly_core.ledger.rows import ItemRow, RunRow, ShardNo, ShardRow
-from polly_core.models.catalog import CatalogRef, RunId
+from polly_core.models.catalog import CatalogRef, RunId, WriteStamp
 from polly_core.models.run import (
     NOT_PROCESSED,
     Counts,
@@ -44,7 +44,7 @@ from polly_core.models.run import (
     StopReason,
     Verify,
 )
-from polly_core.operations.base import Verified
+from polly_core.operations.base import Verified, Written
 from polly_core.planning.selection import Where
 from polly_core.transport.retry import OnRetry, Retrier
 
@@ -139,12 +139,14 @@ class Session:
     def _select(self) -> None:
         where = self.run.spec.selection.where
         Freezer(
-            reader=self._opened.connected.reader,
+            reader=self._opened.listing,
             pool=self._pool,
             ledger=self._ledger,
             run=self.run,
             selection_file=self._opened.selection_file,
             where=None if where is None else Where(where),
+            enrich=self._opened.built.enrich,
+            by_file=self._opened.built.by_file,
             stop=self._stop,
         ).freeze()
 
@@ -265,10 +267,8 @@ class Session:
 
         def check(row: ItemRow) -> Verified:
             assert row.planned is not None
-            assert row.version_after is not None
-            return self._opened.operation.verify(
-                reader, row.planned, row.version_after, full=True, resent=row.attempt > 1
-            )
+            written = Written(row.planned, row.version_after, row.done, row.attempt > 1)
+            return self._opened.operation.verify(reader, written, full=True)
 
         return verify_items(self._ledger, self._pool, self.run_id, check)
 
@@ -290,7 +290,7 @@ class Session:
     # -- set-up -----------------------------------------------------------------------------
 
     def _runner(self) -> Runner:
-        return Runner(self.run, self._engine, self._execution)
+        return Runner(self.run, self._engine, self._execution, self._opened.listing)
 
     def _make_engine(self, opened: Opened) -> Engine:
         connected, options = opened.connected, self.run.options
@@ -298,13 +298,13 @@ class Session:
         full = options.verify is Verify.FULL
         return Engine(
             jobs=Jobs(
-                run_id=self.run_id,
                 operation=opened.operation,
-                reader=connected.reader,
-                writer=connected.writer,
+                ports=connected,
                 limiter=self._limiter,
                 may_send=self._may_send,
-                priority=options.priority,
+                stamp=WriteStamp(
+                    run_id=self.run_id, priority=options.priority, flags=opened.built.flags
+                ),
                 full_verify=full,
                 hook=self._hook,
             ),
@@ -315,6 +315,7 @@ class Session:
             recorder=self._recorder,
             read_timeout=self._surroundings.read_timeout,
             verifies=full or (options.verify is Verify.AUTO and not enforced),
+            repeat_unknown=options.repeat_unknown,
         )
 
     def _may_send(self) -> bool:

@@ -10,6 +10,7 @@ from queue import Empty, SimpleQueue
 
 from polly_core.engine.events import (
     Again,
+    CannotSee,
     Checked,
     Decided,
     Drafted,
@@ -22,6 +23,7 @@ from polly_core.engine.events import (
     NotThere,
     Refused,
     Stage,
+    Stepped,
     Work,
 )
 from polly_core.engine.item import Jobs
@@ -30,9 +32,9 @@ from polly_core.engine.points import Point
 from polly_core.engine.pool import Gate, Kind, Pool
 from polly_core.engine.recorder import Recorder
 from polly_core.engine.stop import StopSignal
-from polly_core.ledger.rows import Batch, Claim, PlanRow
+from polly_core.ledger.rows import Batch, Claim, PlanRow, StepDone
 from polly_core.models.catalog import DatasetId, VersionId
-from polly_core.models.run import NOT_WELL, ItemState, Outcome, StopReason
+from polly_core.models.run import NOT_WELL, ItemState, Outcome, StepResult, StopReason
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +64,8 @@ class Engine:
     recorder: Recorder
     read_timeout: float
     verifies: bool
+    repeat_unknown: bool = False
+    """Send again what cannot be seen on this service."""
     clock: Callable[[], float] = time.monotonic
 
 
@@ -78,6 +82,9 @@ class ShardRun:
         self._timers: list[tuple[float, int, Work]] = []
         self._outcomes: list[Outcome] = []
         self._verified: list[int] = []
+        self._steps: list[StepDone] = []
+        self._stepped: list[Work] = []
+        """They go on when their steps are committed."""
         self._freed: list[DatasetId] = []
         self._to_verify: list[Work] = []
         self._first_pending = 0.0
@@ -186,10 +193,11 @@ class ShardRun:
     def _kind(self, work: Work) -> Kind:
         if work.stage is Stage.SEND:
             return Kind.WRITE
-        if work.stage is Stage.PLAN and work.record is not None:
-            return Kind.READ
-        if work.stage is Stage.DRAFT:
-            asks = work.record is None and not self._enforced
+        if (
+            work.stage in {Stage.PLAN, Stage.DRAFT}
+            and not self._engine.jobs.operation.calls_to_plan
+        ):
+            asks = work.record is None and not (work.stage is Stage.DRAFT and self._enforced)
             return Kind.CALL if asks else Kind.READ
         return Kind.CALL
 
@@ -215,41 +223,73 @@ class ShardRun:
         return taken
 
     def _handle(self, event: Event) -> None:
+        event.work.sending = isinstance(event, Lost)
+        match event:
+            case Drafted() | Stepped() | Happened() | Checked():
+                self._succeeded(event)
+            case Lost() | NotThere() | CannotSee():
+                self._in_doubt(event)
+            case Again():
+                self._again(event)
+            case Refused():
+                self._refused(event.work, event.reason)
+            case Moved():
+                self._moved(event.work, event.reason)
+            case NotSent():
+                self._put_back(event.work)
+            case Halted():
+                self._halt(event.work, event.reason)
+            case Decided():
+                raise AssertionError("planning ended before")
+
+    def _succeeded(self, event: Drafted | Stepped | Happened | Checked) -> None:
         work = event.work
-        work.sending = isinstance(event, Lost)
         match event:
             case Drafted():
                 work.draft, work.stage = event.draft, Stage.SEND
                 self._ready.append(work)
+            case Stepped():
+                self._step_done(work, event.result)
+                self._stepped.append(work)
             case Happened():
                 self._happened(event)
-            case Refused():
-                self._refused(work, event.reason)
-            case Moved():
-                self._end(work, ItemState.DRIFTED, event.reason)
-            case Again():
-                self._again(event)
+            case Checked():
+                self._checked(event)
+
+    def _in_doubt(self, event: Lost | NotThere | CannotSee) -> None:
+        work = event.work
+        match event:
             case Lost():
                 work.lost, work.stage = True, Stage.SETTLE
                 log.info("dataset %s: answer lost (%s); settling", work.dataset_id, event.reason)
                 self._dispatch(work)
             case NotThere():
+                for result in event.done:
+                    self._step_done(work, result)
                 self._not_there(work, event.moved)
-            case Checked():
-                self._checked(event)
-            case NotSent():
-                self._put_back(work)
-            case Halted():
-                self._engine.stop.set(StopReason.CANNOT_PROCEED, event.reason)
-                if work.stage is Stage.SEND:
-                    self._put_back(work)
-            case Decided():
-                raise AssertionError("planning ended before")
+            case CannotSee() if self._engine.repeat_unknown:
+                self._not_there(work, "")
+            case CannotSee():
+                self._end(work, ItemState.UNKNOWN, event.reason)
+
+    def _halt(self, work: Work, reason: str) -> None:
+        self._engine.stop.set(StopReason.CANNOT_PROCEED, reason)
+        if work.stage is Stage.SEND:
+            self._put_back(work)
+
+    def _step_done(self, work: Work, result: StepResult) -> None:
+        """The next step waits until this one is in the ledger."""
+        work.done = (*work.done, result)
+        work.version = result.version_id or work.version
+        work.sends, work.lost = 0, False
+        self._steps.append(StepDone(seq=work.seq, result=result))
+        self._engine.outage.over()
+        self._note_pending()
 
     def _happened(self, event: Happened) -> None:
         work = event.work
         self._engine.outage.over()
-        work.version = event.version_id
+        work.version = event.version_id or work.version
         if event.between:
             self._conflict(work, event.between)
             return
@@ -269,9 +309,16 @@ class ShardRun:
             work,
             ItemState.CONFLICT,
             f"version {others} was written by someone else between the version planned "
-            f"({work.planned.seen.version_id}) and ours ({work.version}); nothing is lost, "
+            f"({work.planned.version_seen}) and ours ({work.version}); nothing is lost, "
             "both are in the history",
         )
+
+    def _moved(self, work: Work, reason: str) -> None:
+        if work.done:
+            said = f"{reason}; done before: {', '.join(one.step for one in work.done)}"
+            self._end(work, ItemState.FAILED, said)
+        else:
+            self._end(work, ItemState.DRIFTED, reason)
 
     def _refused(self, work: Work, reason: str) -> None:
         if work.stage is Stage.VERIFY:
@@ -288,9 +335,7 @@ class ShardRun:
         work, outage = event.work, self._engine.outage
         wait = outage.failed(event.wait)
         if wait is None:
-            self._engine.stop.set(StopReason.CANNOT_PROCEED, event.reason)
-            if work.stage is Stage.SEND:
-                self._put_back(work)
+            self._halt(work, event.reason)
             return
         if work.stage is not Stage.SEND and outage.successes > work.seen_successes:
             work.failures += 1
@@ -381,7 +426,7 @@ class ShardRun:
                     "shard": self._claim.shard,
                     "dataset_id": work.dataset_id,
                     "outcome": str(state),
-                    "version_before": work.planned.seen.version_id if work.has_plan else None,
+                    "version_before": work.planned.version_seen if work.has_plan else None,
                     "version_after": work.version,
                 },
             )
@@ -412,12 +457,14 @@ class ShardRun:
         if not self._running:
             # Nothing else will come; what waits for this commit goes on at once.
             return True
-        return self._urgent or len(self._outcomes) >= GROUP or waited >= GROUP_SECONDS
+        full = len(self._outcomes) + len(self._steps) >= GROUP
+        return self._urgent or full or waited >= GROUP_SECONDS
 
     def _flush(self, sent: tuple[int, ...] = ()) -> None:
         """Commit everything pending and the intents, in one transaction."""
         batch = Batch(
             outcomes=tuple(self._outcomes),
+            steps=tuple(self._steps),
             sent=sent,
             verified=tuple(self._verified),
             freed=tuple(self._freed),
@@ -429,11 +476,16 @@ class ShardRun:
             self._engine.jobs.hook(Point.RECORDED)
         if self._verified:
             self._engine.jobs.hook(Point.VERIFIED)
-        self._outcomes, self._verified, self._freed = [], [], []
+        self._outcomes, self._verified, self._freed, self._steps = [], [], [], []
         self._first_pending, self._urgent = 0.0, False
-        self._start_verifying()
+        self._go_on()
 
-    def _start_verifying(self) -> None:
+    def _go_on(self) -> None:
+        """What waited for a commit."""
+        stepped, self._stepped = self._stepped, []
+        for work in stepped:
+            if work in self._sent and not self._engine.stop.is_set():
+                self._dispatch(work)
         works, self._to_verify = self._to_verify, []
         for work in works:
             work.stage = Stage.VERIFY

@@ -66,6 +66,7 @@ NOT_PROCESSED = frozenset({ItemState.SELECTED, ItemState.PLANNED, ItemState.SENT
 COUNTS_AGAINST_BUDGET = frozenset(
     {ItemState.INVALID, ItemState.FAILED, ItemState.CONFLICT, ItemState.UNKNOWN}
 )
+WRITTEN = frozenset({ItemState.APPLIED, ItemState.CONFLICT})
 FINAL = (ENDED_WELL | NOT_WELL) - {ItemState.UNKNOWN}
 RETRIED = frozenset({ItemState.FAILED, ItemState.INVALID, ItemState.DRIFTED})
 
@@ -290,6 +291,8 @@ class Planned(Model):
 
     seen: DatasetRecord | None = None
     """The dataset as it stood; None where none was live."""
+    creates: DatasetId | None = None
+    """The id that is to live, where none was live."""
     ended: VersionId | None = None
     """Where none was live: the newest version of its earlier lives."""
     patch: tuple[PatchOp, ...] = ()
@@ -309,6 +312,13 @@ class Planned(Model):
     source: SourceVersion | None = None
     side_effects: tuple[str, ...] = ()
     not_recoverable: tuple[str, ...] = ()
+
+    @property
+    def dataset_id(self) -> DatasetId:
+        """The dataset that it is about."""
+        found = self.seen.dataset_id if self.seen else self.creates
+        assert found is not None
+        return found
 
     @property
     def version_seen(self) -> VersionId | None:

@@ -17,6 +17,7 @@ class SelectionKind(StrEnum):
     WHERE = "where"
     MANIFEST = "manifest"
     FAILURES = "failures"
+    WRITTEN = "written"
 
 
 class Selection(Model):
@@ -32,6 +33,8 @@ class Selection(Model):
     ids_uri: str | None = None
     manifest_uri: str | None = None
     failures_of: RunId | None = None
+    written_by: RunId | None = None
+    """What this run wrote."""
     source_digest: str | None = None
     """SHA-256 of the file the selection refers to, in hex."""
 
@@ -43,6 +46,7 @@ class Selection(Model):
             "--ids": self.ids_uri,
             "--manifest": self.manifest_uri,
             "--failed-of": self.failures_of,
+            "the items of a run": self.written_by,
         }
         given = [name for name, value in sources.items() if value is not None]
         if len(given) > 1:
@@ -61,6 +65,8 @@ class Selection(Model):
             return SelectionKind.MANIFEST
         if self.failures_of is not None:
             return SelectionKind.FAILURES
+        if self.written_by is not None:
+            return SelectionKind.WRITTEN
         if self.study is not None:
             return SelectionKind.STUDY
         return SelectionKind.WHERE if self.where is not None else SelectionKind.ALL

@@ -14,7 +14,7 @@ from uuid import uuid4
 from pydantic import SecretStr
 
 from polly_core.catalog.connect import Connection
-from polly_core.engine.opening import Ports
+from polly_core.catalog.ports import Ports, Reader, Store
 from polly_core.engine.request import RunRequest, Surroundings
 from polly_core.engine.session import open_session
 from polly_core.models.catalog import (
@@ -55,6 +55,13 @@ class LeanCatalog:
     @property
     def writer(self) -> "LeanCatalog":
         return self
+
+    @property
+    def store(self) -> "Store":
+        raise NotImplementedError
+
+    def beside(self, atlas_id: AtlasId) -> "Reader":
+        raise NotImplementedError
 
     def close(self) -> None:
         """Nothing is open."""

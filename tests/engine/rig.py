@@ -10,7 +10,7 @@ from uuid import uuid4
 from pydantic import SecretStr
 
 from polly_core.catalog.connect import Connection
-from polly_core.engine.opening import Ports
+from polly_core.catalog.ports import Ports
 from polly_core.engine.points import Hook, Point, pass_by
 from polly_core.engine.request import RunRequest, Surroundings
 from polly_core.engine.session import Session, open_session

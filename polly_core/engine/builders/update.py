@@ -1,0 +1,23 @@
+"""Bulk update."""
+
+from polly_core.engine.builders.base import Built, Workshop
+from polly_core.errors import InvalidInput
+from polly_core.operations.update import UpdateMetadata
+from polly_core.planning.steps import Evaluator
+from polly_core.planning.validation import Validator
+
+
+def build(workshop: Workshop) -> Built:
+    """Raises ``InvalidInput`` where nothing is to be changed."""
+    loaded, spec = workshop.loaded, workshop.spec
+    assert loaded is not None
+    if loaded.change.is_manifest_patch and spec.selection.manifest_uri is None:
+        raise InvalidInput(
+            "nothing is to be changed: give steps (--change, --set, --unset, --rename), or a "
+            "manifest whose metadata.* columns are the change"
+        )
+    modules = workshop.surroundings.allowed_modules
+    operation = UpdateMetadata(
+        Evaluator(loaded, allowed_modules=modules), Validator(loaded, allowed_modules=modules)
+    )
+    return Built(operation, workshop.ports.reader)

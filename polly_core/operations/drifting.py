@@ -1,0 +1,72 @@
+"""Whether a dataset is still as it was when a stored plan was made."""
+
+from collections.abc import Iterable
+
+from polly_core.catalog.ports import Reader
+from polly_core.errors import NotFound
+from polly_core.models.catalog import DatasetRecord, FileRecord
+from polly_core.models.run import FileState, Planned
+from polly_core.operations.base import Drift
+
+
+def drift_of(reader: Reader, planned: Planned, record: DatasetRecord | None) -> Drift | None:
+    """Why a stored plan no longer fits, or None.
+
+    A server that enforces versions is not asked twice: it refuses the write itself.
+
+    Raises:
+        NotFound: the dataset that was seen is gone.
+    """
+    if planned.seen is None:
+        return _lives(reader, planned, record)
+    has_files = bool(planned.attach or planned.detach)
+    writes = planned.wanted is not None or planned.deletes
+    if record is None and reader.capabilities.expects_version and writes and not has_files:
+        return None
+    record = record or reader.dataset(planned.dataset_id)
+    return _moved(planned, planned.seen, record) or (
+        _files_moved(reader, planned) if has_files else None
+    )
+
+
+def _lives(reader: Reader, planned: Planned, record: DatasetRecord | None) -> Drift | None:
+    try:
+        found = record or reader.dataset(planned.dataset_id)
+    except NotFound:
+        return None
+    return Drift(f"there was no such dataset when it was planned, found version {found.version_id}")
+
+
+def _moved(planned: Planned, seen: DatasetRecord, record: DatasetRecord) -> Drift | None:
+    if record.version_id != seen.version_id:
+        return Drift(f"planned at version {seen.version_id}, found {record.version_id}")
+    if planned.study is not None and record.study_id != seen.study_id:
+        return Drift(f"planned in study {seen.study_id}, found in {record.study_id}")
+    return None
+
+
+def _files_moved(reader: Reader, planned: Planned) -> Drift | None:
+    """Files have no versions: what is to be replaced or removed must be what was seen."""
+    found = {file.file_name: state_of(file) for file in reader.files(planned.dataset_id)}
+    before = {file.file_name: file for file in planned.files_before}
+    for name in _touched(planned):
+        if found.get(name) != before.get(name):
+            was = before[name].file_location if name in before else "nothing"
+            now = found[name].file_location if name in found else "nothing"
+            return Drift(f"file {name!r} was {was} when it was planned, found {now}")
+    return None
+
+
+def _touched(planned: Planned) -> Iterable[str]:
+    return (*(file.file_name for file in planned.attach), *planned.detach)
+
+
+def state_of(file: FileRecord) -> FileState:
+    """A file as it stands, to be kept for undo."""
+    return FileState(
+        file_name=file.file_name,
+        file_format=file.file_format,
+        file_location=file.file_location,
+        tag=file.tag,
+        linked=file.derived_from is not None,
+    )

@@ -1,16 +1,17 @@
-"""A catalog in memory: ``Reader`` and ``Writer``, with faults to order.
+"""A catalog in memory: every port of it, with faults to order.
 
 The contract suite proves it against a real service. Ids and times are counters: two runs of one
 program see the same ones.
 """
 
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from polly_core.errors import CatalogError, InvalidInput, StorageError
+from polly_core.catalog.data import existing_file
+from polly_core.catalog.ports import ObjectKey, Reader, Store, Writer
+from polly_core.errors import InvalidInput, NotFound, StorageDenied
 from polly_core.models.catalog import (
     AtlasId,
     Capabilities,
@@ -21,6 +22,9 @@ from polly_core.models.catalog import (
     DatasetRecord,
     FileRecord,
     IngestionRecord,
+    NewDataset,
+    NewFile,
+    ObjectStat,
     RunId,
     StudyId,
     VersionId,
@@ -29,24 +33,30 @@ from polly_core.models.catalog import (
 )
 from polly_core.models.jsonvalue import JsonObject
 from polly_core.models.wire import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
-from polly_core.testing.faults import ChooseFault, Fault, Script, error_of, no_faults
-from polly_core.testing.memory import MemoryAtlas, NewDataset, as_json
+from polly_core.testing.faults import ChooseFault, WriteCall, WriteKind, no_faults
+from polly_core.testing.memory import MemoryAtlas, as_json
+from polly_core.testing.objects import BUCKET, MemoryObjects
+from polly_core.testing.scripted import Scripted
+from polly_core.transport.s3uri import parse_s3_uri
 
 INSTANCE_ID = "00000000-0000-4000-8000-000000000000"
 
 
-@dataclass(frozen=True, slots=True)
-class WriteCall:
-    """One write as it arrived, whether it then happened or not."""
+@dataclass(slots=True)
+class _Service:
+    """What the atlases of one service share."""
 
-    dataset_id: DatasetId
-    change: DatasetChange
-    stamp: WriteStamp
-    fault: Fault | None
+    objects: MemoryObjects = field(default_factory=MemoryObjects)
+    atlases: "dict[str, FakeCatalog]" = field(default_factory=dict)
 
 
-class Scripted:
-    """The scripted side of the fake: what a test puts there and orders to go wrong."""
+class FakeCatalog(Scripted):
+    """One atlas in memory: ``Reader``, ``Writer`` and ``Store``, and itself the ``Ports`` to them.
+
+    Thread-safe. ``enforce_versions=False`` is a service without preconditions and without
+    ingestion records, as the hosted one is. ``choose_fault`` decides for each write what goes
+    wrong with it. ``another`` makes further atlases of the same service.
+    """
 
     def __init__(
         self,
@@ -54,106 +64,41 @@ class Scripted:
         *,
         enforce_versions: bool = True,
         choose_fault: ChooseFault = no_faults,
+        service: _Service | None = None,
     ) -> None:
-        self.writes: list[WriteCall] = []
-        """Every write that arrived, in order."""
-        self.reads = 0
-        """Every read that arrived, faulty ones included."""
-        self._atlas_id = AtlasId(atlas_id)
-        self._atlas = MemoryAtlas(atlas_id, enforce_versions=enforce_versions)
-        self._choose_fault = choose_fault
-        self._lock = threading.RLock()
-        self._late: list[WriteCall] = []
-        self._write_faults: Script[tuple[Fault, float | None]] = Script()
-        self._read_faults: Script[CatalogError | StorageError] = Script()
-        self._edits_before: Script[DatasetChange] = Script()
-        self._edits_after: Script[DatasetChange] = Script()
-
-    def add(
-        self,
-        dataset_id: str,
-        metadata: JsonObject | None = None,
-        *,
-        data_type: str = "Bulk RNAseq",
-        study_id: str | None = None,
-    ) -> DatasetRecord:
-        """A new dataset, or a new life of a deleted one. Raises ``Conflict`` where it is alive."""
-        study = None if study_id is None else StudyId(study_id)
-        return self.add_dataset(
-            NewDataset(DatasetId(dataset_id), metadata or {}, data_type, study_id=study)
+        self._service = service or _Service()
+        atlas = MemoryAtlas(
+            atlas_id,
+            enforce_versions=enforce_versions,
+            objects=self._service.objects,
+            number=len(self._service.atlases),
         )
+        super().__init__(atlas_id, atlas, choose_fault)
+        self._service.atlases[atlas_id] = self
 
-    def add_dataset(self, new: NewDataset) -> DatasetRecord:
-        """The same with every attribute."""
-        with self._lock:
-            return self._atlas.add(new)
+    def another(self, atlas_id: str) -> "FakeCatalog":
+        """Another atlas of the same service, with the same object store; made where it is new."""
+        found = self._service.atlases.get(atlas_id)
+        own = self._atlas.enforce_versions
+        return found or FakeCatalog(atlas_id, enforce_versions=own, service=self._service)
 
-    def edit(self, dataset_id: str, change: DatasetChange) -> DatasetRecord:
-        """Someone else's edit: it happens at once and is in no log of ours."""
-        with self._lock:
-            return self._atlas.change(DatasetId(dataset_id), change)
+    @property
+    def reader(self) -> Reader:
+        return self
 
-    def remove(self, dataset_id: str) -> None:
-        """Someone deletes a dataset. Raises ``NotFound``."""
-        with self._lock:
-            self._atlas.remove(DatasetId(dataset_id))
+    @property
+    def writer(self) -> Writer:
+        return self
 
-    def attach(
-        self, dataset_id: str, file_name: str, *, tag: str | None = None, linked: bool = False
-    ) -> FileRecord:
-        """Someone attaches a file, linked to the current data if wanted. Raises ``NotFound``."""
-        with self._lock:
-            return self._atlas.attach(DatasetId(dataset_id), file_name, tag=tag, linked=linked)
+    @property
+    def store(self) -> Store:
+        return self
 
-    def fail_write(
-        self,
-        fault: Fault,
-        dataset_id: str | None = None,
-        *,
-        times: int = 1,
-        retry_after: float | None = None,
-    ) -> None:
-        """Let the next writes (to one dataset, or to any) go wrong."""
-        with self._lock:
-            self._write_faults.add((fault, retry_after), dataset_id, times)
+    def beside(self, atlas_id: AtlasId) -> Reader:
+        return self._beside(atlas_id)
 
-    def fail_read(
-        self, error: CatalogError | StorageError, dataset_id: str | None = None, *, times: int = 1
-    ) -> None:
-        """Let the next reads (of one dataset, or any, pages and metadata included) raise it."""
-        with self._lock:
-            self._read_faults.add(error, dataset_id, times)
-
-    def edit_before_write(self, dataset_id: str, change: DatasetChange) -> None:
-        """Let someone else edit the dataset just before the next write to it is looked at."""
-        with self._lock:
-            self._edits_before.add(change, dataset_id, 1)
-
-    def edit_after_write(self, dataset_id: str, change: DatasetChange) -> None:
-        """Let someone else edit the dataset right after the next write to it happened."""
-        with self._lock:
-            self._edits_after.add(change, dataset_id, 1)
-
-    def deliver_late(self) -> int:
-        """Let every late write happen now, as far as it still can; how many did."""
-        with self._lock:
-            late, self._late = self._late, []
-            return sum(self._deliver(call) for call in late)
-
-    def _deliver(self, call: WriteCall) -> bool:
-        try:
-            self._atlas.write(call.dataset_id, call.change, call.stamp)
-        except CatalogError:
-            return False
-        return True
-
-
-class FakeCatalog(Scripted):
-    """One atlas in memory. Thread-safe.
-
-    ``enforce_versions=False`` is a service without preconditions and without ingestion records,
-    as the hosted one is. ``choose_fault`` decides for each write what goes wrong with it.
-    """
+    def close(self) -> None:
+        """Nothing is open."""
 
     @property
     def catalog(self) -> CatalogRef:
@@ -231,37 +176,70 @@ class FakeCatalog(Scripted):
                 if entry.run_id == run_id and dataset_id in {None, entry.dataset_id}
             ]
 
+    def stat(self, location: str) -> ObjectStat:
+        with self._reading(_owner(location, self._atlas_id)):
+            return self.objects.stat(location)
+
+    def download(self, location: str, target: Path) -> None:
+        with self._reading(_owner(location, self._atlas_id)):
+            content = self.objects.read(location)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+
     def update(
         self, dataset_id: DatasetId, change: DatasetChange, stamp: WriteStamp
     ) -> DatasetRecord:
         as_json(change.metadata)
-        with self._lock:
-            told = self._write_faults.take(dataset_id)
-            chosen = self._choose_fault(dataset_id, len(self.writes) + 1)
-            fault, retry_after = told or (chosen, None)
-            call = WriteCall(dataset_id, change, stamp, fault)
-            self.writes.append(call)
-            self._edit_now(self._edits_before, dataset_id)
-            if fault is Fault.LATE:
-                self._late.append(call)
-            if fault is not None and fault is not Fault.LOST_ANSWER:
-                raise error_of(fault, retry_after)
-            record = self._atlas.write(dataset_id, change, stamp)
-            self._edit_now(self._edits_after, dataset_id)
-            if fault is not None:
-                raise error_of(fault)
-            return record
+        call = WriteCall(dataset_id, WriteKind.UPDATE, change, stamp)
+        return self._write(call, lambda: self._atlas.write(dataset_id, change, stamp))
 
-    def _edit_now(self, edits: Script[DatasetChange], dataset_id: DatasetId) -> None:
-        change = edits.take(dataset_id)
-        if change is not None:
-            self._atlas.change(dataset_id, change)
+    def create(
+        self, dataset_id: DatasetId, dataset: NewDataset, stamp: WriteStamp
+    ) -> DatasetRecord:
+        as_json(dataset.metadata)
+        call = WriteCall(dataset_id, WriteKind.CREATE, dataset, stamp)
+        return self._write(call, lambda: self._atlas.create(dataset_id, dataset, stamp))
 
-    @contextmanager
-    def _reading(self, dataset_id: DatasetId | None) -> Iterator[None]:
+    def trigger(self, dataset_id: DatasetId, stamp: WriteStamp) -> None:
+        call = WriteCall(dataset_id, WriteKind.TRIGGER, None, stamp)
+        self._write(call, lambda: self._atlas.write(dataset_id, DatasetChange(), stamp))
+
+    def delete(self, dataset_id: DatasetId, stamp: WriteStamp) -> None:
+        call = WriteCall(dataset_id, WriteKind.DELETE, None, stamp)
+        self._write(call, lambda: self._atlas.delete(dataset_id, stamp))
+
+    def attach(self, dataset_id: DatasetId, file: NewFile) -> FileRecord:
+        call = WriteCall(dataset_id, WriteKind.ATTACH, file)
+        return self._write(call, lambda: self._atlas.attach(dataset_id, file))
+
+    def detach(self, dataset_id: DatasetId, file_name: str) -> None:
+        call = WriteCall(dataset_id, WriteKind.DETACH, file_name)
+        self._write(call, lambda: self._atlas.detach(dataset_id, file_name))
+
+    def upload(self, source: Path, key: ObjectKey) -> str:
+        self.place(key)
+        content = existing_file(source).read_bytes()
         with self._lock:
-            self.reads += 1
-            error = self._read_faults.take(dataset_id)
-            if error is not None:
-                raise error
-            yield
+            return self._transfer(key, content)
+
+    def copy(self, location: str, key: ObjectKey, *, atlas_id: AtlasId) -> str:
+        self.place(key)
+        self._beside(atlas_id)
+        _owner(location, atlas_id)
+        with self._lock:
+            return self._transfer(key, self.objects.read(location))
+
+    def _beside(self, atlas_id: AtlasId) -> "FakeCatalog":
+        found = self._service.atlases.get(atlas_id)
+        if found is None:
+            raise NotFound("Resource not found", f"Atlas {atlas_id!r} does not exist", status=404)
+        return found
+
+
+def _owner(location: str, atlas_id: AtlasId) -> str:
+    """The dataset below which an object is. Raises ``StorageDenied`` for another atlas's."""
+    uri = parse_s3_uri(location)
+    atlas, *names = uri.key.split("/")
+    if (uri.bucket, atlas) != (BUCKET, atlas_id):
+        raise StorageDenied(f"the object store refuses access to {uri} (atlas {atlas_id})")
+    return names[1] if len(names) > 1 else ""

@@ -1,36 +1,38 @@
 """One atlas in memory, by the rules of the protocol (wire.md §4, §6). Not thread-safe by itself."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from polly_core.errors import BadRequest, Conflict, InvalidInput, NotFound, ObjectMissing
+from polly_core.catalog.data import check_file_name
+from polly_core.catalog.envelopes import check_id
+from polly_core.errors import (
+    BadRequest,
+    Conflict,
+    InvalidInput,
+    NotFound,
+    ObjectMissing,
+    Unprocessable,
+)
 from polly_core.models.catalog import (
     DatasetChange,
     DatasetId,
     DatasetRecord,
     FileRecord,
     IngestionRecord,
+    NewDataset,
+    NewFile,
     StudyId,
     VersionId,
     VersionRecord,
     WriteStamp,
 )
 from polly_core.models.jsonvalue import JsonObject
+from polly_core.models.wire import PRIORITIES
+from polly_core.testing.objects import BUCKET, MemoryObjects
 
 FIRST_MOMENT = 1_700_000_000_000
 _VERSIONED = frozenset({"data_type", "metadata", "data_s3_uri", "data_format"})
-
-
-@dataclass(frozen=True, slots=True)
-class NewDataset:
-    """What a test wants to be there."""
-
-    dataset_id: DatasetId
-    metadata: JsonObject
-    data_type: str = "Bulk RNAseq"
-    data_format: str = "gct"
-    data_location: str | None = None
-    study_id: StudyId | None = None
 
 
 @dataclass(slots=True)
@@ -48,84 +50,78 @@ class Life:
 class MemoryAtlas:
     """Datasets, their history, files and studies. Ids and times are counters."""
 
-    def __init__(self, atlas_id: str, *, enforce_versions: bool) -> None:
+    def __init__(
+        self, atlas_id: str, *, enforce_versions: bool, objects: MemoryObjects, number: int = 0
+    ) -> None:
         self.enforce_versions = enforce_versions
         self.ingestions: list[IngestionRecord] = []
-        self._root = f"s3://fake/{atlas_id}/v2"
+        self.objects = objects
+        self.root = f"s3://{BUCKET}/{atlas_id}/"
+        self._number = number
         self._lives: dict[DatasetId, Life] = {}
-        self._objects: dict[str, str] = {}
+        self._metadata: dict[str, str] = {}
         self._count = 0
 
-    def add(self, new: NewDataset) -> DatasetRecord:
-        """Raises ``Conflict`` where the dataset is alive already."""
-        key = new.dataset_id
-        life = self._lives.setdefault(key, Life())
+    def create(
+        self, dataset_id: DatasetId, new: NewDataset, stamp: WriteStamp | None = None
+    ) -> DatasetRecord:
+        """A POST, stamped or by anybody. Raises ``Conflict`` where the dataset is alive already."""
+        _require(check_id, dataset_id, "dataset_id")
+        life = self._lives.setdefault(dataset_id, Life())
         if life.record is not None:
-            raise Conflict("Conflict", f"Dataset {key!r} already exists", status=409)
-        where = f"{self._root}/{key}/{key}.{new.data_format}?versionId={self._count + 1}"
+            raise Conflict("Conflict", f"Dataset {dataset_id!r} already exists", status=409)
         change = DatasetChange(
             data_type=new.data_type,
             metadata=new.metadata,
-            data_s3_uri=new.data_location or where,
+            data_s3_uri=self._pin(new.data_s3_uri),
             data_format=new.data_format,
         )
-        version = self._new_version(key, None, change)
+        version = self._new_version(dataset_id, None, change)
         life.born = len(life.versions)
         life.versions.append(version)
         life.record = _record(version, new.study_id, created=version.created_at)
+        if stamp is not None:
+            self._record_ingestion(dataset_id, version.version_id, stamp)
         return life.record
 
-    def remove(self, dataset_id: DatasetId) -> None:
-        """Softly: versions stay, files and study are gone. Raises ``NotFound``."""
+    def delete(self, dataset_id: DatasetId, stamp: WriteStamp | None = None) -> None:
+        """Softly: versions stay, files and study are gone. Raises ``NotFound``, ``Conflict``."""
         life = self.alive(dataset_id)
+        if stamp is not None:
+            self._expect(self.record(dataset_id), stamp)
+            self._record_ingestion(dataset_id, None, stamp)
         life.record = None
         life.files.clear()
         life.born = len(life.versions)
 
-    def attach(
-        self, dataset_id: DatasetId, file_name: str, *, tag: str | None, linked: bool
-    ) -> FileRecord:
-        """Attach or replace a file. Raises ``NotFound``."""
+    def attach(self, dataset_id: DatasetId, new: NewFile) -> FileRecord:
+        """Attach or replace a file. Raises ``NotFound``, ``Unprocessable``, ``Conflict``."""
+        _require(check_file_name, new.file_name)
         life = self.alive(dataset_id)
-        moment = self._tick()
         file = FileRecord(
             dataset_id=dataset_id,
-            file_name=file_name,
-            file_format=file_name.rpartition(".")[2],
-            file_location=f"{self._root}/{dataset_id}/.sfiles/{file_name}?versionId={moment}",
-            tag=tag,
-            derived_from=life.versions[-1].data_location if linked else None,
-            created_at=moment,
+            file_name=new.file_name,
+            file_format=new.file_format,
+            file_location=self._pin(new.file_s3_uri),
+            tag=new.tag,
+            derived_from=self._link(life, new.source_version_id),
+            created_at=self._tick(),
         )
-        life.files[file_name] = file
+        life.files[new.file_name] = file
         return file
+
+    def detach(self, dataset_id: DatasetId, file_name: str) -> None:
+        """Raises ``NotFound`` for a file that is not there."""
+        if self.alive(dataset_id).files.pop(file_name, None) is None:
+            raise _missing(f"File {file_name!r} of {dataset_id!r}")
 
     def write(
         self, dataset_id: DatasetId, change: DatasetChange, stamp: WriteStamp
     ) -> DatasetRecord:
         """A stamped PATCH. Raises ``NotFound`` or, with a stale expected version, ``Conflict``."""
-        current = self.record(dataset_id)
-        expected = stamp.expected_version_id
-        if self.enforce_versions and expected not in {None, current.version_id}:
-            raise Conflict(
-                "Conflict",
-                f"Dataset {dataset_id!r} is at version {current.version_id}, expected {expected}",
-                status=409,
-            )
+        self._expect(self.record(dataset_id), stamp)
         record = self.change(dataset_id, change)
-        params: JsonObject = {"ingestion_run_id": stamp.run_id}
-        if stamp.priority is not None:
-            params["priority"] = stamp.priority
-        self.ingestions.append(
-            IngestionRecord(
-                ingestion_id=str(len(self.ingestions) + 1),
-                dataset_id=dataset_id,
-                version_id=record.version_id,
-                run_id=stamp.run_id,
-                params=params,
-                at=self._tick(),
-            )
-        )
+        self._record_ingestion(dataset_id, record.version_id, stamp)
         return record
 
     def change(self, dataset_id: DatasetId, change: DatasetChange) -> DatasetRecord:
@@ -135,6 +131,8 @@ class MemoryAtlas:
         nulls = sorted(n for n in given & _VERSIONED if getattr(change, n) is None)
         if nulls:
             raise BadRequest("Bad Request", f"{', '.join(nulls)} may not be null", status=400)
+        if change.data_s3_uri is not None:
+            change = change.model_copy(update={"data_s3_uri": self._pin(change.data_s3_uri)})
         study = change.study_id if "study_id" in given else current.study_id
         if given & _VERSIONED:
             version = self._new_version(dataset_id, life.versions[-1], change)
@@ -192,7 +190,7 @@ class MemoryAtlas:
 
     def metadata(self, location: str) -> JsonObject:
         """Raises ``ObjectMissing``."""
-        text = self._objects.get(location)
+        text = self._metadata.get(location)
         if text is None:
             raise ObjectMissing(f"no such object: {location}")
         found: JsonObject = json.loads(text)
@@ -202,12 +200,12 @@ class MemoryAtlas:
         self, dataset_id: DatasetId, last: VersionRecord | None, change: DatasetChange
     ) -> VersionRecord:
         moment = self._tick()
-        version_id = VersionId(f"00000000-0000-4000-8000-{moment - FIRST_MOMENT:012d}")
+        version_id = VersionId(f"{self._number:08d}-0000-4000-8000-{self._count:012d}")
         location = last.metadata_location if last else ""
         if change.metadata is not None:
-            where = f"{self._root}/{dataset_id}/.metadata/{version_id}.json.gz"
+            where = f"{self.root}v2/{dataset_id}/.metadata/{version_id}.json.gz"
             location = f"{where}?versionId={moment}"
-            self._objects[location] = as_json(change.metadata)
+            self._metadata[location] = as_json(change.metadata)
         return VersionRecord(
             dataset_id=dataset_id,
             version_id=version_id,
@@ -217,6 +215,57 @@ class MemoryAtlas:
             metadata_location=location,
             created_at=moment,
         )
+
+    def _expect(self, current: DatasetRecord, stamp: WriteStamp) -> None:
+        if stamp.priority not in {None, *PRIORITIES}:
+            raise BadRequest("Bad Request", f"priority {stamp.priority!r}", status=400)
+        expected = stamp.expected_version_id
+        if self.enforce_versions and expected not in {None, current.version_id}:
+            raise Conflict(
+                "Conflict",
+                f"Dataset {current.dataset_id!r} is at version {current.version_id}, "
+                f"expected {expected}",
+                status=409,
+            )
+
+    def _record_ingestion(
+        self, dataset_id: DatasetId, version_id: VersionId | None, stamp: WriteStamp
+    ) -> None:
+        params: JsonObject = {"ingestion_run_id": stamp.run_id, **stamp.flags}
+        if stamp.priority is not None:
+            params["priority"] = stamp.priority
+        self.ingestions.append(
+            IngestionRecord(
+                ingestion_id=str(len(self.ingestions) + 1),
+                dataset_id=dataset_id,
+                version_id=version_id,
+                run_id=stamp.run_id,
+                params=params,
+                at=self._tick(),
+            )
+        )
+
+    def _link(self, life: Life, source: VersionId | None) -> str | None:
+        """The data that a file is derived from."""
+        if source is None:
+            return None
+        found = next((v for v in life.versions if v.version_id == source), None)
+        if found is None:
+            raise Unprocessable("Unprocessable entity", f"no version {source!r}", status=422)
+        if found.data_location != life.versions[-1].data_location:
+            raise Conflict("Conflict", f"the data changed since version {source!r}", status=409)
+        return found.data_location
+
+    def _pin(self, location: str) -> str:
+        """Raises ``Unprocessable`` for an object that is not in this atlas."""
+        try:
+            pinned = self.objects.pin(location)
+        except (InvalidInput, ObjectMissing) as error:
+            raise Unprocessable("Unprocessable entity", str(error), status=422) from error
+        if not pinned.startswith(self.root):
+            detail = f"{location} is not in the atlas ({self.root})"
+            raise Unprocessable("Unprocessable entity", detail, status=422)
+        return pinned
 
     def _tick(self) -> int:
         self._count += 1
@@ -238,6 +287,14 @@ def _record(version: VersionRecord, study: StudyId | None, *, created: int | Non
         last_modified_at=version.created_at,
         created_at=created,
     )
+
+
+def _require(check: Callable[..., None], *arguments: str) -> None:
+    """Raises ``BadRequest`` for what the client refuses to build, but a caller may send."""
+    try:
+        check(*arguments)
+    except InvalidInput as error:
+        raise BadRequest("Bad Request", str(error), status=400) from error
 
 
 def _missing(what: str) -> NotFound:

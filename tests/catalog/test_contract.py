@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from polly_core.catalog.client import Catalog
 from polly_core.catalog.connect import Connected, Connection, connect
-from polly_core.catalog.ports import Reader, Writer
+from polly_core.catalog.ports import ObjectKey, Reader, Writer
 from polly_core.models.catalog import AtlasId, DatasetId, DatasetRecord, FileRecord
 from polly_core.models.jsonvalue import JsonObject
 from polly_core.testing.contract import CatalogContract, Place
@@ -44,10 +44,10 @@ class FakePlace:
     def attach(
         self, dataset_id: str, file_name: str, *, tag: str | None = None, linked: bool = False
     ) -> FileRecord:
-        return self.fake.attach(dataset_id, file_name, tag=tag, linked=linked)
+        return self.fake.add_file(dataset_id, file_name, tag=tag, linked=linked)
 
     def other_data(self, dataset_id: str) -> str:
-        return f"s3://fake/9/v2/{dataset_id}/other.gct?versionId=7"
+        return self.fake.put_object(ObjectKey(DatasetId(dataset_id), extension=".gct"), b"other")
 
 
 @dataclass

@@ -81,7 +81,9 @@ class State:
         return self.with_metadata(metadata)
 
     def drop(self, path: FieldPath) -> "State":
-        """Without the field."""
+        """Without the field. Raises ``Refused`` for an attribute, which every dataset has."""
+        if path.attribute is not None:
+            raise Refused(path.text, "a value, for it cannot be removed", "nothing")
         metadata = drop_field(self.metadata, path.keys)
         return self.with_metadata(metadata)
 

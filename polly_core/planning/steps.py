@@ -5,14 +5,29 @@ from dataclasses import dataclass
 
 from polly_core.errors import PollyError
 from polly_core.models.catalog import DatasetRecord
-from polly_core.models.change import Call, Join, Map, Step, step_kind
+from polly_core.models.change import (
+    Call,
+    Cast,
+    Compute,
+    Join,
+    JsonPatch,
+    Map,
+    Replace,
+    Split,
+    Step,
+    step_kind,
+)
 from polly_core.models.jsonvalue import JsonObject
 from polly_core.planning.actions import simple_action
 from polly_core.planning.calling import DatasetView, call
+from polly_core.planning.casting import cast
+from polly_core.planning.computing import compute
 from polly_core.planning.expression import Expression, ExpressionFailed
 from polly_core.planning.joining import join
+from polly_core.planning.jsonpatch import json_patch
 from polly_core.planning.mapping import map_values
 from polly_core.planning.resources import Loaded
+from polly_core.planning.rewriting import replace, split
 from polly_core.planning.rowpatch import apply_row
 from polly_core.planning.state import Action, FieldMissing, Refused, State, describe_missing
 
@@ -117,12 +132,24 @@ def _compile(
 
 
 def _action(title: str, step: Step, loaded: Loaded, allowed_modules: Collection[str]) -> Action:
+    action: Action
     match step:
         case Map():
-            return map_values(title, step, loaded.resources)
+            action = map_values(title, step, loaded.resources)
         case Join():
-            return join(title, step, loaded.resources)
+            action = join(title, step, loaded.resources)
         case Call():
-            return call(title, step, allowed_modules)
+            action = call(title, step, allowed_modules)
+        case Split():
+            action = split(title, step)
+        case Cast():
+            action = cast(step)
+        case Replace():
+            action = replace(title, step)
+        case Compute():
+            action = compute(title, step)
+        case JsonPatch():
+            action = json_patch(step)
         case _:
-            return simple_action(step)
+            action = simple_action(step)
+    return action

@@ -19,6 +19,8 @@ COMMANDS = {
     "resume": "take up a run that did not finish",
     "verify": "check that a run's promises still hold",
     "prefect": "start, stop or look at the local Prefect server",
+    "deploy": "set deployments, limits and automations up on the Prefect server",
+    "trigger": "start a deployment, as CI does, and exit as the run ended",
     "demo": "the whole story on the embedded default",
 }
 

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import StateType
 from prefect.events import (
     AutomationCore,
@@ -11,6 +11,7 @@ from prefect.events import (
     Posture,
     ResourceSpecification,
 )
+from prefect.exceptions import ObjectNotFound
 
 from flows.limits import DEFAULT_SLOTS, POLLY_API, ensure_limit
 from tasks.credentials import PollyCredentials
@@ -23,18 +24,48 @@ HEARTBEAT_SECONDS = 30
 BEATS = 3
 
 
-def set_up(*, slots: int = DEFAULT_SLOTS, heartbeat_seconds: int = HEARTBEAT_SECONDS) -> None:
+def set_up(
+    *, slots: int = DEFAULT_SLOTS, heartbeat_seconds: int = HEARTBEAT_SECONDS
+) -> tuple[str, ...]:
     """Create what is missing; what is there stays as it is, so that it may be done again.
 
     Args:
         slots: requests in flight of all runs together, where the limit does not exist yet.
         heartbeat_seconds: PREFECT_FLOWS_HEARTBEAT_FREQUENCY of the processes that run flows.
+
+    Returns:
+        What stands now and since when, a line each.
     """
-    PollyCredentials.register_type_and_schema()
     with get_client(sync_client=True) as client:
-        ensure_limit(client, POLLY_API, slots)
-        if not client.read_automations_by_name(DEAD_RUNS):
+        said = [_credentials(client), _limit(client, slots)]
+        if client.read_automations_by_name(DEAD_RUNS):
+            said.append(f"automation {DEAD_RUNS!r}: kept")
+        else:
             client.create_automation(dead_runs(heartbeat_seconds))
+            said.append(f"automation {DEAD_RUNS!r}: created")
+    return tuple(said)
+
+
+def _credentials(client: SyncPrefectClient) -> str:
+    slug = PollyCredentials.get_block_type_slug()
+    try:
+        client.read_block_type_by_slug(slug)
+        was = "kept"
+    except ObjectNotFound:
+        was = "created"
+    # Also where it is there: its fields are those of this version.
+    PollyCredentials.register_type_and_schema()
+    return f"block type {slug!r}: {was}"
+
+
+def _limit(client: SyncPrefectClient, slots: int) -> str:
+    try:
+        found = client.read_global_concurrency_limit_by_name(POLLY_API)
+        was = "kept"
+    except ObjectNotFound:
+        found = ensure_limit(client, POLLY_API, slots)
+        was = "created"
+    return f"global limit {POLLY_API!r}, {found.limit} requests in flight of all runs: {was}"
 
 
 def dead_runs(heartbeat_seconds: int) -> AutomationCore:

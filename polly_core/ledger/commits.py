@@ -16,7 +16,7 @@ from sqlalchemy import (
 )
 
 from polly_core.errors import LedgerError
-from polly_core.ledger import claims, leases, schema, transitions
+from polly_core.ledger import claims, leases, schema, stepping, transitions
 from polly_core.ledger.changes import Changes, Known, add_to_tallies
 from polly_core.ledger.database import Transaction
 from polly_core.ledger.rows import Batch, Claim, PlanRow, ShardNo
@@ -71,6 +71,8 @@ _SEND = (
 )
 _VERIFY = update(schema.items).where(*_THESE).values(verified_at=bindparam("at"))
 _INSERT_PLANS = insert(schema.plans)
+_MADE = frozenset({ItemState.APPLIED, ItemState.CONFLICT})
+"""States whose version is a fact that does not change."""
 
 
 def record_plans(tx: Transaction, claim: Claim, rows: Sequence[PlanRow]) -> None:
@@ -102,15 +104,23 @@ def record_plans(tx: Transaction, claim: Claim, rows: Sequence[PlanRow]) -> None
     if had_plans:
         mine = _PLAN.run_id == claim.run_id
         tx.execute(delete(schema.plans).where(mine, _PLAN.seq.in_(had_plans)))
+        stepping.drop(tx, claim.run_id, had_plans)
     tx.execute_each(_INSERT_PLANS, planned)
     changes.write_tallies(tx)
 
 
 def commit(tx: Transaction, claim: Claim, batch: Batch) -> None:
-    """Commit outcomes, then sent, verified and freed."""
+    """Commit steps, then outcomes, sent, verified and freed."""
     now = claims.must_own(tx, claim)
-    touched = [*(outcome.seq for outcome in batch.outcomes), *batch.sent, *batch.verified]
+    touched = [
+        *(done.seq for done in batch.steps),
+        *(outcome.seq for outcome in batch.outcomes),
+        *batch.sent,
+        *batch.verified,
+    ]
     changes = Changes(tx, claim, touched)
+    # Before the outcomes: an item's last step may come together with its outcome.
+    stepping.record(tx, claim.run_id, changes, batch.steps)
     _record_outcomes(tx, claim, changes, batch.outcomes, now)
     _record_sent(tx, claim, changes, batch.sent, now)
     _record_verified(tx, claim, changes, batch.verified, now)
@@ -134,11 +144,10 @@ def reopen(tx: Transaction, run_id: RunId, states: frozenset[ItemState]) -> int:
             claims.must_be_free(tx, run_id, shard, owner)
         moved[shard][ItemState(state)] -= number
         moved[shard][ItemState.SELECTED] += number
-    tx.execute(
-        delete(schema.plans).where(
-            _PLAN.run_id == run_id, _PLAN.seq.in_(select(_ITEM.seq).where(*wanted))
-        )
-    )
+    for table in (schema.steps, schema.plans):
+        column = table.c
+        seqs = column.seq.in_(select(_ITEM.seq).where(*wanted))
+        tx.execute(delete(table).where(column.run_id == run_id, seqs))
     tx.execute(
         update(schema.items)
         .where(*wanted)
@@ -187,12 +196,16 @@ def _is_news(changes: Changes, outcome: Outcome) -> bool:
         changes.move(known, outcome.state)
         known.version_after = outcome.version_after
         return True
-    if known.version_after != outcome.version_after:
-        raise LedgerError(
-            f"{known} is {known.state.value} with version {known.version_after} and cannot become "
-            f"{outcome.state.value} with version {outcome.version_after}"
-        )
-    return False
+    if known.version_after == outcome.version_after:
+        return False
+    if known.state not in _MADE:
+        # A step was found done in between, and its version came to be known.
+        known.version_after = outcome.version_after
+        return True
+    raise LedgerError(
+        f"{known} is {known.state.value} with version {known.version_after} and cannot become "
+        f"{outcome.state.value} with version {outcome.version_after}"
+    )
 
 
 def _record_sent(

@@ -1,19 +1,19 @@
 """Reading items: streamed by ``seq``, in pages that each are a transaction of their own."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Row, Select, null, select
 
 from polly_core.errors import LedgerError
-from polly_core.ledger import schema
+from polly_core.ledger import schema, stepping
 from polly_core.ledger.database import Database, Transaction
 from polly_core.ledger.rows import ItemRow, ShardNo
 from polly_core.ledger.texts import from_text, maybe_moment, texts
 from polly_core.models.catalog import RunId
 from polly_core.models.jsonvalue import Model
-from polly_core.models.run import ItemState, Planned
+from polly_core.models.run import ItemState, Planned, StepResult
 
 PAGE = 500
 _ITEM = schema.items.c
@@ -39,8 +39,9 @@ def stream(
         size = PAGE if left is None else min(PAGE, left)
         with database.reading() as tx:
             page = tx.execute(_statement(wanted, after).limit(size)).all()
+            done = _done(tx, wanted, page)
         for row in page:
-            yield _item(row)
+            yield _item(row, done.get(row.seq, ()))
         if len(page) < size:
             return
         after = page[-1].seq
@@ -53,7 +54,13 @@ def get(tx: Transaction, run_id: RunId, seq: int) -> ItemRow:
     row = tx.execute(statement).one_or_none()
     if row is None:
         raise LedgerError(f"run {run_id} has no item {seq}")
-    return _item(row)
+    return _item(row, stepping.done(tx, run_id, [seq]).get(seq, ()))
+
+
+def _done(
+    tx: Transaction, wanted: Wanted, page: Sequence[Row[Any]]
+) -> Mapping[int, Sequence[StepResult]]:
+    return stepping.done(tx, wanted.run_id, [row.seq for row in page]) if wanted.plans else {}
 
 
 def _statement(wanted: Wanted, after: int) -> Select[Any]:
@@ -81,7 +88,7 @@ def _within(run_id: RunId, shard: ShardNo) -> tuple[Any, Any]:
     return _ITEM.seq >= first, _ITEM.seq < end
 
 
-def _item(row: Row[Any]) -> ItemRow:
+def _item(row: Row[Any], done: Sequence[StepResult]) -> ItemRow:
     return ItemRow(
         seq=row.seq,
         shard=row.shard,
@@ -98,4 +105,5 @@ def _item(row: Row[Any]) -> ItemRow:
         sent_at=maybe_moment(row.sent_at),
         outcome_at=maybe_moment(row.outcome_at),
         verified_at=maybe_moment(row.verified_at),
+        done=tuple(done),
     )

@@ -10,10 +10,21 @@ from types import TracebackType
 from typing import Self
 from uuid import uuid4
 
-from polly_core.ledger import claims, commits, control, executions, items, leases, runs, selecting
+from polly_core.ledger import (
+    approving,
+    claims,
+    commits,
+    control,
+    executions,
+    items,
+    leases,
+    runs,
+    selecting,
+)
 from polly_core.ledger.database import Database
 from polly_core.ledger.migration import bring_up_to_date
 from polly_core.ledger.rows import (
+    Approved,
     Batch,
     Claim,
     Control,
@@ -105,17 +116,20 @@ class Ledger:
         options: RunOptions,
         *,
         flow_run_id: str | None = None,
+        origin: RunId | None = None,
     ) -> RunRow:
         """Register a run, or find it where it was registered with the same spec.
 
-        A flow run id is added to those of the run in either case; options of a run that exists
-        stay as they are (``set_options``).
+        A flow run id is added to those of the run in either case; options and origin of a run that
+        exists stay as they are (``set_options``). ``origin`` is the run that this one undoes, or
+        repeats a part of.
 
         Raises:
             RunMismatch: the id was used for another spec.
+            RunNotFound: there is no such origin.
         """
         with self._database.writing() as tx:
-            return runs.create(tx, run_id, spec, options, flow_run_id=flow_run_id)
+            return runs.create(tx, run_id, spec, options, flow_run_id=flow_run_id, origin=origin)
 
     def run(self, run_id: RunId) -> RunRow:
         """The run. Raises ``RunNotFound``."""
@@ -136,6 +150,11 @@ class Ledger:
         """Runs, newest first."""
         with self._database.reading() as tx:
             return runs.newest(tx, limit)
+
+    def runs_of_origin(self, run_id: RunId) -> list[RunRow]:
+        """Runs that name this one as their origin, oldest first."""
+        with self._database.reading() as tx:
+            return runs.of_origin(tx, run_id)
 
     def set_state(
         self,
@@ -167,6 +186,26 @@ class Ledger:
         """Record a flow run of the run; once, however often it is said."""
         with self._database.writing() as tx:
             runs.add_flow_run(tx, run_id, flow_run_id)
+
+    # ------------------------------------------------------------- approvals
+
+    def approve(self, run_id: RunId, plan_digest: str, wave: int, by: str) -> None:
+        """Record the approval of a plan (wave 0) or of one of its waves (from 1).
+
+        The first approval of each stays; a further one changes nothing.
+
+        Raises:
+            RunMismatch: the run's plan is another than the one approved.
+            LedgerError: the run has no plan yet.
+            InvalidInput: it does not say who approves.
+        """
+        with self._database.writing() as tx:
+            approving.approve(tx, run_id, plan_digest, wave, by)
+
+    def approvals(self, run_id: RunId) -> list[Approved]:
+        """Approvals of the run, oldest first; those of earlier plans as well."""
+        with self._database.reading() as tx:
+            return approving.of_run(tx, run_id)
 
     # ------------------------------------------------------------- selection
 
@@ -294,13 +333,16 @@ class Ledger:
             commits.record_plans(tx, claim, plans)
 
     def commit(self, claim: Claim, batch: Batch) -> Standing:
-        """Commit outcomes, then sent, verified and freed; answer the run's totals and control.
+        """Commit steps, outcomes, sent, verified and freed; answer the run's totals and control.
+
+        Steps are those of items that are planned, sent or unknown before this commit.
 
         A batch that was committed before (its answer was lost) changes nothing.
 
         Raises:
             OwnershipLost: another execution has taken over.
-            LedgerError: an item may not go from its state to the one given; both are named.
+            LedgerError: an item may not go from its state to the one given, both are named; or a
+                step of it is recorded with another result.
         """
         with self._database.writing() as tx:
             commits.commit(tx, claim, batch)
@@ -318,7 +360,8 @@ class Ledger:
     ) -> Iterator[ItemRow]:
         """Items by ``seq``, read as they are asked for; no transaction stays open between.
 
-        Without ``plans`` each row's ``planned`` is None, which is much less work.
+        Without ``plans`` each row's ``planned`` is None and its ``done`` empty, which is much less
+        work.
         """
         wanted = items.Wanted(
             run_id=run_id,

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, func, insert, inspect, select
 
 from polly_core.errors import LedgerVersionError
 from polly_core.ledger.database import Database, Transaction
+from polly_core.ledger.migrations import to_2
 from polly_core.ledger.schema import metadata, schema_versions
 
 Migration = Callable[[Connection], None]
@@ -17,8 +18,8 @@ class Schema:
     """A version of the tables, and the steps that lead to it from older ones.
 
     To change the tables: change ``schema.py``, add one to ``version``, and add to ``migrations``,
-    under the new number, the function that alters the tables of the version before. Keep the old
-    version's file for the tests (``tests/ledger/assets``).
+    under the new number, the function that alters the tables of the version before
+    (``migrations.py``). Keep the old version's file for the tests (``tests/ledger/assets``).
     """
 
     version: int
@@ -26,7 +27,7 @@ class Schema:
     """By the version that each leads to."""
 
 
-OURS = Schema(version=1)
+OURS = Schema(version=2, migrations={2: to_2})
 
 
 def bring_up_to_date(database: Database, *, schema: Schema = OURS) -> None:

@@ -45,6 +45,8 @@ class RunRow(Model):
     seconds: float = 0.0
     """Time spent executing, summed over ended executions."""
     flow_run_ids: tuple[str, ...] = ()
+    origin: RunId | None = None
+    """The run that this one undoes, or repeats a part of."""
 
 
 class NewShard(Model):
@@ -145,9 +147,9 @@ class Approved(Model):
 class Batch(Model):
     """What one transaction commits for a shard, in this order."""
 
-    outcomes: tuple[Outcome, ...] = ()
     steps: tuple[StepDone, ...] = ()
-    """Steps that are done of items that are not through yet."""
+    """Steps that are done of items that are not through before this."""
+    outcomes: tuple[Outcome, ...] = ()
     sent: tuple[int, ...] = ()
     """Items whose write is about to be sent."""
     verified: tuple[int, ...] = ()

@@ -22,7 +22,7 @@ from polly_core.ledger.texts import (
 )
 from polly_core.models.catalog import RunId
 from polly_core.models.jsonvalue import canonical_json
-from polly_core.models.run import RunOptions, RunSpec, RunState, StopReason
+from polly_core.models.run import OperationName, RunOptions, RunSpec, RunState, StopReason
 
 SHORTEST_PREFIX = 8
 _BEFORE_FROZEN = frozenset({RunState.SELECTING, RunState.STOPPED})
@@ -38,10 +38,13 @@ def create(
     options: RunOptions,
     *,
     flow_run_id: str | None,
+    origin: RunId | None,
 ) -> RunRow:
     """Register a run, or find it where it was registered with the same spec."""
     if not run_id:
         raise InvalidInput("a run needs an id; give a UUID or leave it to be made")
+    if origin is not None:
+        ensure_exists(tx, origin)
     tx.execute(
         _REGISTER,
         {
@@ -59,6 +62,8 @@ def create(
             "finished_at": None,
             "seconds": 0.0,
             "flow_run_ids": "[]",
+            "origin_run_id": origin,
+            "copies_from": _copies_from(spec),
         },
     )
     control = {"run_id": run_id, "wanted": Wanted.RUN.value, "concurrency": None}
@@ -102,6 +107,13 @@ def newest(tx: Transaction, limit: int) -> list[RunRow]:
     """Runs, newest first."""
     order = (_RUN.created_at.desc(), _RUN.run_id)
     return [_run(row) for row in tx.execute(select(schema.runs).order_by(*order).limit(limit))]
+
+
+def of_origin(tx: Transaction, run_id: RunId) -> list[RunRow]:
+    """Runs that name this one as their origin, oldest first."""
+    ensure_exists(tx, run_id)
+    statement = select(schema.runs).where(_RUN.origin_run_id == run_id)
+    return [_run(row) for row in tx.execute(statement.order_by(_RUN.created_at, _RUN.run_id))]
 
 
 def change(tx: Transaction, run_id: RunId, values: Mapping[str, object]) -> None:
@@ -175,6 +187,11 @@ def _short(value: object) -> str:
     return text if len(text) <= 120 else f"{text[:119]}…"
 
 
+def _copies_from(spec: RunSpec) -> str | None:
+    source = spec.change.get("from_atlas")
+    return source if spec.operation is OperationName.COPY and isinstance(source, str) else None
+
+
 def _run(row: Row[Any]) -> RunRow:
     return RunRow(
         run_id=row.run_id,
@@ -190,6 +207,7 @@ def _run(row: Row[Any]) -> RunRow:
         finished_at=maybe_moment(row.finished_at),
         seconds=row.seconds,
         flow_run_ids=texts(row.flow_run_ids),
+        origin=row.origin_run_id,
     )
 
 

@@ -62,6 +62,10 @@ runs = Table(
     Column("finished_at", BigInteger),
     Column("seconds", Double, nullable=False),
     Column("flow_run_ids", Text, nullable=False),
+    # The run that this one undoes, or repeats a part of.
+    Column("origin_run_id", ForeignKey("runs.run_id"), index=True),
+    # Of a copy: the atlas it copies from.
+    Column("copies_from", String),
 )
 
 control = Table(
@@ -151,6 +155,28 @@ plans = Table(
     Column("seq", Integer, primary_key=True, autoincrement=False),
     Column("planned", Text, nullable=False),
     ForeignKeyConstraint(["run_id", "seq"], [items.c.run_id, items.c.seq]),
+)
+
+steps = Table(
+    "steps",
+    metadata,
+    Column("run_id", String, primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("result", Text, nullable=False),
+    ForeignKeyConstraint(["run_id", "seq"], [items.c.run_id, items.c.seq]),
+    sqlite_with_rowid=False,
+)
+
+approvals = Table(
+    "approvals",
+    metadata,
+    Column("run_id", ForeignKey(runs.c.run_id), primary_key=True),
+    Column("plan_digest", String, primary_key=True),
+    Column("wave", Integer, primary_key=True, autoincrement=False),
+    Column("approved_by", Text, nullable=False),
+    Column("approved_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 tallies = Table(

@@ -55,7 +55,7 @@ def add_shard(tx: Transaction, run_id: RunId, shard: NewShard) -> None:
 def discard(tx: Transaction, run_id: RunId) -> None:
     """Drop what an interrupted selection left."""
     _must_be_open(tx, run_id)
-    for table in (schema.tallies, schema.plans, schema.items, schema.shards):
+    for table in (schema.tallies, schema.steps, schema.plans, schema.items, schema.shards):
         tx.execute(delete(table).where(table.c.run_id == run_id))
 
 

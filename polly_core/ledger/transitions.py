@@ -21,7 +21,9 @@ ALLOWED: Mapping[ItemState, frozenset[ItemState]] = {
     _S.SENT: frozenset(
         {_S.APPLIED, _S.DRIFTED, _S.FAILED, _S.UNKNOWN, _S.CONFLICT, _S.PLANNED, _S.UNCHANGED}
     ),
-    _S.UNKNOWN: frozenset({_S.APPLIED, _S.CONFLICT, _S.PLANNED, _S.FAILED, _S.DRIFTED}),
+    _S.UNKNOWN: frozenset(
+        {_S.APPLIED, _S.CONFLICT, _S.PLANNED, _S.FAILED, _S.DRIFTED, _S.UNCHANGED}
+    ),
     _S.APPLIED: frozenset({_S.CONFLICT}),
 }
 _NOWHERE: frozenset[ItemState] = frozenset()

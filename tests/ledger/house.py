@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import count
 
 from polly_core.ledger.ledger import Ledger
-from polly_core.ledger.rows import Batch, Claim, NewShard, PlanRow, ShardNo, Standing
+from polly_core.ledger.rows import Batch, Claim, NewShard, PlanRow, ShardNo, Standing, StepDone
 from polly_core.models.catalog import (
     AtlasId,
     CatalogRef,
@@ -26,6 +26,7 @@ from polly_core.models.run import (
     Planned,
     RunOptions,
     RunSpec,
+    StepResult,
     Wanted,
 )
 from polly_core.models.selection import Selection
@@ -83,6 +84,11 @@ def planned(dataset_id: str = "d000000", *, value: JsonValue = "Homo sapiens") -
     )
 
 
+def deletion(dataset_id: str) -> Planned:
+    """That a dataset is to be deleted."""
+    return planned(dataset_id).model_copy(update={"patch": (), "wanted": None, "deletes": True})
+
+
 def plans(seqs: Iterable[int]) -> list[PlanRow]:
     """Plans of items to be written."""
     return [PlanRow(seq=seq, decision=planned(f"d{seq:06d}")) for seq in seqs]
@@ -97,6 +103,11 @@ def outcome(seq: int, state: ItemState, *, version: str | None = None, why: str 
         version_after=None if after is None else VersionId(after),
         reasons=(why,) if why else (),
     )
+
+
+def step(seq: int, name: str, **made: str) -> StepDone:
+    """A step of an item, done."""
+    return StepDone(seq=seq, result=StepResult.model_validate({"step": name, **made}))
 
 
 def applied(seqs: Iterable[int]) -> Batch:

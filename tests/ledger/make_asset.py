@@ -13,7 +13,7 @@ from polly_core.ledger.ledger import open_ledger
 from polly_core.ledger.migration import OURS
 from polly_core.ledger.rows import Batch
 from polly_core.models.catalog import DatasetId
-from polly_core.models.run import ItemState
+from polly_core.models.run import ItemState, RunOptions
 from tests.ledger import house
 
 ASSETS = Path(__file__).with_name("assets")
@@ -35,7 +35,11 @@ def fill(path: Path) -> None:
         ledger.commit(claim, house.applied([0]).model_copy(update={"verified": (0,)}))
         other = job.claim(1)
         ledger.commit(other, Batch(outcomes=(house.outcome(3, ItemState.INVALID, why="empty"),)))
+        ledger.commit(claim, Batch(steps=(house.step(1, "data", location="s3://new"),)))
+        ledger.set_plan_digest(job.run_id, "digest")
+        ledger.approve(job.run_id, "digest", 0, "curator")
         ledger.finish_shard(other)
+        ledger.create_run(house.run_id(2), house.spec(), RunOptions(), origin=job.run_id)
 
 
 def main() -> None:

@@ -72,6 +72,7 @@ def scene(ledger: Ledger) -> Scene:
     ledger.lease(claim, [A])
     ledger.record_plans(claim, house.plans([0, 1, 2]))
     ledger.commit(claim, Batch(sent=(0, 1)))
+    ledger.set_plan_digest(job.run_id, "digest")
     ledger.create_run(house.run_id(2), house.spec(), RunOptions())
     ledger.add_shard(house.run_id(2), NewShard(shard=ShardNo(0), items=house.items(0, 2)))
     failed = ledger.claim_shard(job.run_id, ShardNo(2), job.execution_id)
@@ -83,6 +84,7 @@ def scene(ledger: Ledger) -> Scene:
 
 
 BATCH = Batch(
+    steps=(house.step(0, "data", location="s3://new"), house.step(0, "dataset", version_id="v2")),
     outcomes=(house.outcome(0, ItemState.APPLIED), house.outcome(1, ItemState.UNKNOWN)),
     sent=(2,),
     verified=(0,),
@@ -101,6 +103,7 @@ CALLS: dict[str, Callable[[Ledger, Scene], object]] = {
         scene.job.run_id, RunOptions(concurrency=1)
     ),
     "add_flow_run": lambda ledger, scene: ledger.add_flow_run(scene.job.run_id, "f"),
+    "approve": lambda ledger, scene: ledger.approve(scene.job.run_id, "digest", 1, "curator"),
     "add_shard": lambda ledger, _: ledger.add_shard(
         OTHER, NewShard(shard=ShardNo(1), items=house.items(2, 2))
     ),
@@ -129,7 +132,7 @@ NOT_THE_SAME_TWICE: dict[str, Callable[[Ledger, Scene], object]] = {
 }
 READS = {
     *("run", "find_run", "runs", "executions", "shards", "items", "item", "standing", "counts"),
-    *("control", "close", "name", "reaches_other_hosts"),
+    *("control", "close", "name", "reaches_other_hosts", "approvals", "runs_of_origin"),
 }
 
 

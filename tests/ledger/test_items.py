@@ -10,7 +10,15 @@ from polly_core.errors import LedgerError
 from polly_core.ledger.ledger import Ledger
 from polly_core.ledger.rows import Batch, Claim, PlanRow, ShardNo
 from polly_core.models.catalog import DatasetId, VersionId
-from polly_core.models.run import Decision, Invalid, ItemState, Skipped, Unchanged
+from polly_core.models.run import (
+    Decision,
+    Invalid,
+    ItemState,
+    Outcome,
+    Planned,
+    Skipped,
+    Unchanged,
+)
 from tests.ledger import house
 from tests.ledger.house import outcome
 
@@ -21,14 +29,14 @@ BY_COMMIT = {
     S.SELECTED: {S.UNCHANGED, S.SKIPPED, S.INVALID, S.FAILED},
     S.PLANNED: {S.SENT, S.DRIFTED, S.FAILED, S.UNCHANGED, S.SKIPPED, S.INVALID},
     S.SENT: {S.APPLIED, S.DRIFTED, S.FAILED, S.UNKNOWN, S.CONFLICT, S.PLANNED, S.UNCHANGED},
-    S.UNKNOWN: {S.APPLIED, S.CONFLICT, S.PLANNED, S.FAILED, S.DRIFTED},
+    S.UNKNOWN: {S.APPLIED, S.CONFLICT, S.PLANNED, S.FAILED, S.DRIFTED, S.UNCHANGED},
     S.APPLIED: {S.CONFLICT},
 }
 BY_PLANNING = {
     S.SELECTED: {S.PLANNED, S.UNCHANGED, S.SKIPPED, S.INVALID},
     S.PLANNED: {S.PLANNED, S.UNCHANGED, S.SKIPPED, S.INVALID},
     S.SENT: {S.PLANNED, S.UNCHANGED},
-    S.UNKNOWN: {S.PLANNED},
+    S.UNKNOWN: {S.PLANNED, S.UNCHANGED},
     S.UNCHANGED: {S.UNCHANGED},
     S.SKIPPED: {S.SKIPPED},
     S.INVALID: {S.INVALID},
@@ -194,6 +202,43 @@ def test_another_version_of_the_same_outcome_is_refused(ledger: Ledger) -> None:
     other = Batch(outcomes=(outcome(0, S.APPLIED, version="v3"),))
     with pytest.raises(LedgerError, match=r"applied with version v2-0 .* applied with version v3"):
         ledger.commit(claim, other)
+
+
+@pytest.mark.parametrize("state", [S.PLANNED, S.UNKNOWN, S.FAILED])
+def test_a_version_that_a_step_made_comes_to_be_known_later(
+    ledger: Ledger, state: ItemState
+) -> None:
+    job = house.job(ledger, size=1)
+    claim = job.claim()
+    ledger.record_plans(claim, house.plans([0]))
+    ledger.commit(claim, Batch(sent=(0,)))
+    for version in (None, "v2"):
+        ledger.commit(claim, Batch(outcomes=(outcome(0, state, version=version),)))
+    item = ledger.item(job.run_id, 0)
+    assert (item.state, item.version_after) == (state, "v2")
+
+
+def test_what_makes_no_version_is_applied_and_verified(ledger: Ledger) -> None:
+    job = house.job(ledger, size=1)
+    claim = job.claim()
+    ledger.record_plans(claim, [PlanRow(seq=0, decision=house.deletion("d000000"))])
+    ledger.commit(claim, Batch(sent=(0,)))
+    done = Batch(outcomes=(Outcome(seq=0, state=S.APPLIED),), verified=(0,))
+    assert ledger.commit(claim, done) == ledger.commit(claim, done)
+    item = ledger.item(job.run_id, 0)
+    assert (item.state, item.version_seen, item.version_after) == (S.APPLIED, "v1", None)
+    assert ledger.finish_shard(claim)
+
+
+def test_a_plan_for_a_dataset_that_is_not_there(ledger: Ledger) -> None:
+    job = house.job(ledger, size=3)
+    never, ended = Planned(), Planned(ended=VersionId("v9"))
+    nothing = Unchanged(version_seen=None)
+    rows = [PlanRow(seq=seq, decision=one) for seq, one in enumerate((never, ended, nothing))]
+    ledger.record_plans(job.claim(), rows)
+    found = list(ledger.items(job.run_id))
+    assert [item.version_seen for item in found] == [None, "v9", None]
+    assert [item.planned for item in found] == [never, ended, None]
 
 
 def test_one_wrong_item_undoes_the_whole_batch(ledger: Ledger) -> None:

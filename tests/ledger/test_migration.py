@@ -12,9 +12,10 @@ from polly_core.ledger.ledger import open_ledger
 from polly_core.ledger.migration import OURS, Schema, bring_up_to_date
 from polly_core.ledger.rows import Batch, ShardNo
 from polly_core.ledger.schema import schema_versions
-from polly_core.models.run import ItemState, RunState
+from polly_core.models.run import ItemState, RunOptions, RunState
 from tests.ledger import house
 from tests.ledger.make_asset import asset
+from tests.support.postgres import PostgresServer
 
 
 def add_colour(connection: Connection) -> None:
@@ -67,6 +68,74 @@ def test_the_ledger_of_every_released_version_can_be_used(version: int, tmp_path
         house.tallies_hold(ledger, run.run_id)
         ledger.reopen(run.run_id)
         house.tallies_hold(ledger, run.run_id)
+
+
+def test_what_version_2_added_is_kept(tmp_path: Path) -> None:
+    with open_ledger(restored(2, tmp_path / "old.db")) as ledger:
+        run = house.run_id(1)
+        done = house.step(1, "data", location="s3://new").result
+        assert [item.done for item in ledger.items(run) if item.done] == [(done,)]
+        assert [(one.plan_digest, one.by) for one in ledger.approvals(run)] == [
+            ("digest", "curator")
+        ]
+        assert [row.run_id for row in ledger.runs_of_origin(run)] == [house.run_id(2)]
+
+
+def test_a_ledger_of_version_1_takes_what_version_2_added(tmp_path: Path) -> None:
+    with open_ledger(restored(1, tmp_path / "old.db")) as ledger:
+        run = ledger.run(house.run_id(1))
+        assert (run.origin, ledger.approvals(run.run_id)) == (None, [])
+        assert all(item.done == () for item in ledger.items(run.run_id))
+        ledger.set_plan_digest(run.run_id, "digest")
+        ledger.approve(run.run_id, "digest", 0, "curator")
+        undo = ledger.create_run(house.run_id(2), house.spec(), RunOptions(), origin=run.run_id)
+        assert ledger.runs_of_origin(run.run_id) == [undo]
+
+
+def back_to_1(connection: Connection) -> None:
+    """Take away what version 2 added, in PostgreSQL."""
+    for statement in (
+        "DROP TABLE steps",
+        "DROP TABLE approvals",
+        "ALTER TABLE runs DROP COLUMN origin_run_id",
+        "ALTER TABLE runs DROP COLUMN copies_from",
+        "UPDATE ledger_schema SET version = 1",
+    ):
+        connection.execute(text(statement))
+
+
+def shape(url: str) -> dict[str, object]:
+    """Columns, keys and indexes of every table, once the ledger was opened."""
+    with open_ledger(url) as ledger, ledger._database.reading() as tx:
+        found = inspect(tx.connection)
+        return {
+            name: (
+                [(c["name"], str(c["type"]), c["nullable"]) for c in found.get_columns(name)],
+                found.get_pk_constraint(name)["constrained_columns"],
+                sorted(
+                    (key["constrained_columns"], key["referred_table"])
+                    for key in found.get_foreign_keys(name)
+                ),
+                sorted(str(index["name"]) for index in found.get_indexes(name)),
+            )
+            for name in found.get_table_names()
+        }
+
+
+def test_a_migrated_file_has_the_shape_of_a_new_one(tmp_path: Path) -> None:
+    old = restored(1, tmp_path / "old.db")
+    assert shape(old) == shape(f"sqlite:///{tmp_path / 'new.db'}")
+
+
+def test_a_migrated_database_has_the_shape_of_a_new_one(postgres: PostgresServer) -> None:
+    with postgres.schema() as url:
+        new = shape(url)
+        database = Database(url, wait_seconds=5)
+        with database.writing() as tx:
+            back_to_1(tx.connection)
+            assert "steps" not in inspect(tx.connection).get_table_names()
+        database.close()
+        assert shape(url) == new
 
 
 def test_a_change_of_the_tables_has_a_version_of_its_own(tmp_path: Path) -> None:

@@ -27,9 +27,11 @@ S = ItemState
 SIZE = 3
 SHARDS = 2
 OPEN = {S.SELECTED, S.PLANNED, S.SENT, S.UNKNOWN}
+UNDER_WAY = {S.PLANNED, S.SENT, S.UNKNOWN}
 ENDED = {S.APPLIED, S.CONFLICT, S.UNCHANGED, S.SKIPPED}
 NO_OUTCOME = {S.SELECTED, S.SENT}
 SEQS = st.integers(0, SIZE * SHARDS - 1)
+STEPS = st.sampled_from(["data", "dataset", "attach:plot.png"])
 DECISIONS = st.sampled_from(sorted(BY_PLANNING[S.SELECTED]))
 # What mostly may follow, so that lives are long; and now and then anything.
 OUTCOMES = st.one_of(
@@ -50,17 +52,28 @@ class Model:
     )
     verified: set[int] = field(default_factory=set)
     attempts: Counter[int] = field(default_factory=Counter)
+    steps: dict[int, tuple[str, ...]] = field(default_factory=dict)
 
     def copy(self) -> "Model":
-        return Model(dict(self.states), set(self.verified), Counter(self.attempts))
+        attempts = Counter(self.attempts)
+        return Model(dict(self.states), set(self.verified), attempts, dict(self.steps))
 
     def plan(self, shard: int, seq: int, state: ItemState) -> None:
         self.must_own(shard, seq)
         if state not in BY_PLANNING.get(self.states[seq], ()):
             raise Refused
         self.states[seq] = state
+        self.steps.pop(seq, None)
 
     def commit(self, shard: int, batch: Batch) -> None:
+        for step in batch.steps:
+            self.must_own(shard, step.seq)
+            done, name = self.steps.get(step.seq, ()), step.result.step
+            if name in done:
+                continue
+            if self.states[step.seq] not in UNDER_WAY:
+                raise Refused
+            self.steps[step.seq] = (*done, name)
         for outcome in batch.outcomes:
             self.must_own(shard, outcome.seq)
             if outcome.state in NO_OUTCOME:
@@ -134,6 +147,7 @@ class RunLife(RuleBasedStateMachine):
     @rule(
         data=st.data(),
         outcomes=st.lists(st.tuples(SEQS, OUTCOMES), max_size=3),
+        steps=st.lists(st.tuples(SEQS, STEPS), max_size=2),
         sent=st.sets(SEQS, max_size=1),
         verified=st.sets(SEQS, max_size=1),
     )
@@ -141,10 +155,12 @@ class RunLife(RuleBasedStateMachine):
         self,
         data: st.DataObject,
         outcomes: list[tuple[int, ItemState]],
+        steps: list[tuple[int, str]],
         sent: set[int],
         verified: set[int],
     ) -> None:
         batch = Batch(
+            steps=tuple(house.step(seq, name) for seq, name in steps),
             outcomes=tuple(house.outcome(seq, state) for seq, state in outcomes),
             sent=tuple(sent),
             verified=tuple(verified),
@@ -176,12 +192,16 @@ class RunLife(RuleBasedStateMachine):
         again = [seq for seq, state in self.model.states.items() if state in RETRIED]
         assert self.ledger.reopen(self.job.run_id) == len(again)
         self.model.states |= dict.fromkeys(again, S.SELECTED)
+        for seq in again:
+            self.model.steps.pop(seq, None)
 
     @invariant()
     def items_and_totals_are_those_of_the_model(self) -> None:
         found = list(self.ledger.items(self.job.run_id))
         assert {item.seq: item.state for item in found} == self.model.states
         assert {item.seq for item in found if item.verified_at} == self.model.verified
+        done = {item.seq: tuple(one.step for one in item.done) for item in found if item.done}
+        assert done == self.model.steps
         assert [item.attempt for item in found] == [self.model.attempts[i.seq] for i in found]
         assert all(item.planned for item in found if item.state in {S.PLANNED, S.SENT, S.APPLIED})
         assert all(item.version_after for item in found if item.state is S.APPLIED)

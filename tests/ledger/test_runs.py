@@ -68,6 +68,26 @@ def test_the_same_id_with_another_spec_is_refused(
     assert ledger.run(RUN).spec == house.spec()
 
 
+def test_runs_of_an_origin(ledger: Ledger) -> None:
+    other, undo, redo = (house.run_id(number) for number in (2, 3, 4))
+    for run in (RUN, other):
+        ledger.create_run(run, house.spec(), OPTIONS)
+    made = ledger.create_run(undo, house.spec(operation=OperationName.UNDO), OPTIONS, origin=RUN)
+    ledger.create_run(redo, house.spec(), OPTIONS, origin=undo)
+    ledger.create_run(undo, house.spec(operation=OperationName.UNDO), OPTIONS, origin=other)
+    assert made.origin == RUN
+    assert ledger.runs_of_origin(RUN) == [made]
+    assert [run.run_id for run in ledger.runs_of_origin(undo)] == [redo]
+    assert ledger.runs_of_origin(other) == []
+    assert ledger.run(RUN).origin is None
+
+
+def test_an_origin_that_is_not_there_is_refused(ledger: Ledger) -> None:
+    with pytest.raises(RunNotFound, match=house.run_id(2)):
+        ledger.create_run(RUN, house.spec(), OPTIONS, origin=house.run_id(2))
+    assert ledger.runs() == []
+
+
 def test_an_unknown_run_is_not_found(ledger: Ledger) -> None:
     calls: list[Callable[[], object]] = [
         lambda: ledger.run(RUN),
@@ -76,6 +96,9 @@ def test_an_unknown_run_is_not_found(ledger: Ledger) -> None:
         lambda: ledger.set_plan_digest(RUN, "d"),
         lambda: ledger.seal(RUN),
         lambda: ledger.shards(RUN),
+        lambda: ledger.runs_of_origin(RUN),
+        lambda: ledger.approvals(RUN),
+        lambda: ledger.approve(RUN, "d", 0, "curator"),
         lambda: ledger.control(RUN),
         lambda: ledger.set_control(RUN, Control()),
         lambda: ledger.begin_execution(RUN, process="p", lease_seconds=1),

@@ -1,53 +1,15 @@
 """What every catalog does that an engine may rely on; one suite for the fake and the real one.
 
-Subclass ``CatalogContract`` in a test module and give it a fixture ``place``.
+Subclass ``CatalogContract``, ``WritesContract`` and ``StoreContract`` in a test module and give
+them fixtures ``place`` and ``local``.
 """
-
-from typing import Protocol
 
 import pytest
 
-from polly_core.catalog.ports import Reader, Writer
 from polly_core.errors import BadRequest, Conflict, InvalidInput, NotFound, ObjectMissing
-from polly_core.models.catalog import (
-    DatasetChange,
-    DatasetId,
-    DatasetRecord,
-    FileRecord,
-    RunId,
-    StudyId,
-    VersionId,
-    WriteStamp,
-)
+from polly_core.models.catalog import DatasetChange, RunId, StudyId, VersionId
 from polly_core.models.jsonvalue import JsonObject
-
-RUN = RunId("11111111-1111-4111-8111-111111111111")
-STAMP = WriteStamp(run_id=RUN)
-ONE, TWO, NONE = DatasetId("GSE1"), DatasetId("GSE2"), DatasetId("absent")
-
-
-class Place(Protocol):
-    """An empty atlas, its ports, and what other people do to it."""
-
-    @property
-    def reader(self) -> Reader: ...
-
-    @property
-    def writer(self) -> Writer: ...
-
-    def add(
-        self, dataset_id: str, metadata: JsonObject | None = None, *, study_id: str | None = None
-    ) -> DatasetRecord: ...
-
-    def remove(self, dataset_id: str) -> None: ...
-
-    def attach(
-        self, dataset_id: str, file_name: str, *, tag: str | None = None, linked: bool = False
-    ) -> FileRecord: ...
-
-    def other_data(self, dataset_id: str) -> str:
-        """The location of another object that can be the dataset's data."""
-        ...
+from polly_core.testing.place import NONE, ONE, RUN, STAMP, TWO, Local, Place
 
 
 class CatalogContract:
@@ -233,14 +195,16 @@ class CatalogContract:
         assert [(file.file_name, file.tag) for file in found] == [("a.csv", "a"), ("b.csv", "b")]
         assert all(file.derived_from is None for file in found)
 
-    def test_linked_files_die_with_the_data_and_nothing_else(self, place: Place) -> None:
+    def test_linked_files_die_with_the_data_and_nothing_else(
+        self, place: Place, local: Local
+    ) -> None:
         record = place.add("GSE1", {"n": 1})
         place.attach("GSE1", "free.csv")
         linked = place.attach("GSE1", "linked.csv", linked=True)
         assert linked.derived_from == record.data_location
         place.writer.update(ONE, DatasetChange(metadata={"n": 2}, data_type="Other"), STAMP)
         assert [file.file_name for file in place.reader.files(ONE)] == ["free.csv", "linked.csv"]
-        change = DatasetChange(data_s3_uri=place.other_data("GSE1"))
+        change = DatasetChange(data_s3_uri=local.data(place, "other"))
         place.writer.update(ONE, change, STAMP)
         assert [file.file_name for file in place.reader.files(ONE)] == ["free.csv"]
 

@@ -67,7 +67,7 @@ class MemoryAtlas:
     ) -> DatasetRecord:
         """A POST, stamped or by anybody. Raises ``Conflict`` where the dataset is alive already."""
         _require(check_id, dataset_id, "dataset_id")
-        life = self._lives.setdefault(dataset_id, Life())
+        life = self._lives.get(dataset_id, Life())
         if life.record is not None:
             raise Conflict("Conflict", f"Dataset {dataset_id!r} already exists", status=409)
         change = DatasetChange(
@@ -80,6 +80,7 @@ class MemoryAtlas:
         life.born = len(life.versions)
         life.versions.append(version)
         life.record = _record(version, new.study_id, created=version.created_at)
+        self._lives[dataset_id] = life
         if stamp is not None:
             self._record_ingestion(dataset_id, version.version_id, stamp)
         return life.record

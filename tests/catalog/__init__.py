@@ -1,5 +1,6 @@
-"""The catalog client."""
+"""Tests of the catalog."""
 
 import pytest
 
-pytest.register_assert_rewrite("polly_core.testing.contract")
+for suite in ("contract", "contract_writes", "contract_store", "place"):
+    pytest.register_assert_rewrite(f"polly_core.testing.{suite}")

@@ -1,6 +1,7 @@
 """The contract of a catalog, over the fake in memory and over HTTP against the real server."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,30 +9,36 @@ import pytest
 from pydantic import SecretStr
 
 from polly_core.catalog.client import Catalog
-from polly_core.catalog.connect import Connected, Connection, connect
-from polly_core.catalog.ports import ObjectKey, Reader, Writer
+from polly_core.catalog.connect import Connection, connect
+from polly_core.catalog.ports import Ports
 from polly_core.models.catalog import AtlasId, DatasetId, DatasetRecord, FileRecord
 from polly_core.models.jsonvalue import JsonObject
-from polly_core.testing.contract import CatalogContract, Place
+from polly_core.testing.contract import CatalogContract
+from polly_core.testing.contract_store import StoreContract
+from polly_core.testing.contract_writes import WritesContract
 from polly_core.testing.fake import FakeCatalog
+from polly_core.testing.place import Local, Place
 from polly_core.transport.default import PollySession
 from polly_core.transport.service import Service
 from tests.support.atlas import RunningAtlas
 
 
 @dataclass
-class FakePlace:
+class FakePlace(Place):
     """The fake with its scripted side."""
 
     fake: FakeCatalog
 
     @property
-    def reader(self) -> Reader:
-        return self.fake
+    def atlas_id(self) -> AtlasId:
+        return self.fake.catalog.atlas_id
 
     @property
-    def writer(self) -> Writer:
+    def ports(self) -> Ports:
         return self.fake
+
+    def neighbour(self) -> Place:
+        return FakePlace(self.fake.another("17"))
 
     def add(
         self, dataset_id: str, metadata: JsonObject | None = None, *, study_id: str | None = None
@@ -46,51 +53,68 @@ class FakePlace:
     ) -> FileRecord:
         return self.fake.add_file(dataset_id, file_name, tag=tag, linked=linked)
 
-    def other_data(self, dataset_id: str) -> str:
-        return self.fake.put_object(ObjectKey(DatasetId(dataset_id), extension=".gct"), b"other")
 
-
-@dataclass
-class HttpPlace:
+class HttpPlace(Place):
     """The real server: the ports, and the catalog client as the other people."""
 
-    connected: Connected
-    catalog: Catalog
-    data: Path
+    def __init__(
+        self, atlas: RunningAtlas, session: PollySession, data: Path, stack: ExitStack
+    ) -> None:
+        self._atlas = atlas
+        self._session = session
+        self._data = data
+        self._stack = stack
+        self._id = AtlasId(atlas.new_atlas())
+        self._catalog = Catalog(self._id, session=session)
+        connection = Connection(
+            api_url=atlas.api_url,
+            api_key=SecretStr(atlas.api_key),
+            atlas_id=self._id,
+            pool_size=4,
+        )
+        connected = connect(connection)
+        stack.callback(connected.close)
+        self._ports: Ports = connected
 
     @property
-    def reader(self) -> Reader:
-        return self.connected.reader
+    def atlas_id(self) -> AtlasId:
+        return self._id
 
     @property
-    def writer(self) -> Writer:
-        return self.connected.writer
+    def ports(self) -> Ports:
+        return self._ports
+
+    def neighbour(self) -> Place:
+        return HttpPlace(self._atlas, self._session, self._data, self._stack)
 
     def add(
         self, dataset_id: str, metadata: JsonObject | None = None, *, study_id: str | None = None
     ) -> DatasetRecord:
-        self.catalog.create_dataset(
-            dataset_id, "Bulk RNAseq", self.data, metadata or {}, study_id=study_id
+        self._catalog.create_dataset(
+            dataset_id, "Bulk RNAseq", self._data, metadata or {}, study_id=study_id
         )
         return self.reader.dataset(DatasetId(dataset_id))
 
     def remove(self, dataset_id: str) -> None:
-        self.catalog.delete_dataset(dataset_id)
+        self._catalog.delete_dataset(dataset_id)
 
     def attach(
         self, dataset_id: str, file_name: str, *, tag: str | None = None, linked: bool = False
     ) -> FileRecord:
-        version_id = self.catalog.get_dataset(dataset_id).version_id if linked else None
-        self.catalog.attach_file(
-            dataset_id, self.data, file_name=file_name, tag=tag, source_version_id=version_id
+        version_id = self._catalog.get_dataset(dataset_id).version_id if linked else None
+        self._catalog.attach_file(
+            dataset_id, self._data, file_name=file_name, tag=tag, source_version_id=version_id
         )
         files = self.reader.files(DatasetId(dataset_id))
         return next(file for file in files if file.file_name == file_name)
 
-    def other_data(self, dataset_id: str) -> str:
-        other = self.data.with_name("other.gct")
-        other.write_text("#1.2\nother\n")
-        return self.catalog._calls.upload(other, f"{dataset_id}/{dataset_id}.gct")
+
+class WholeContract(CatalogContract, WritesContract, StoreContract):
+    """Every suite."""
+
+    @pytest.fixture
+    def local(self, tmp_path: Path) -> Local:
+        return Local(tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +125,7 @@ def session(atlas: RunningAtlas) -> Iterator[PollySession]:
     session.transport().close()
 
 
-class TestFake(CatalogContract):
+class TestFake(WholeContract):
     """The fake that enforces preconditions, as the self-hosted server does."""
 
     @pytest.fixture
@@ -109,7 +133,7 @@ class TestFake(CatalogContract):
         return FakePlace(FakeCatalog())
 
 
-class TestFakeWithoutPreconditions(CatalogContract):
+class TestFakeWithoutPreconditions(WholeContract):
     """The fake without preconditions and ingestion records, as the hosted service is."""
 
     @pytest.fixture
@@ -117,21 +141,12 @@ class TestFakeWithoutPreconditions(CatalogContract):
         return FakePlace(FakeCatalog(enforce_versions=False))
 
 
-class TestHttp(CatalogContract):
+class TestHttp(WholeContract):
     """HTTP and S3, against a real server process."""
 
     @pytest.fixture
-    def place(
-        self, atlas: RunningAtlas, session: PollySession, atlas_id: str, tmp_path: Path
-    ) -> Iterator[Place]:
+    def place(self, atlas: RunningAtlas, session: PollySession, tmp_path: Path) -> Iterator[Place]:
         data = tmp_path / "data.gct"
         data.write_text("#1.2\n")
-        connection = Connection(
-            api_url=atlas.api_url,
-            api_key=SecretStr(atlas.api_key),
-            atlas_id=AtlasId(atlas_id),
-            pool_size=4,
-        )
-        connected = connect(connection)
-        yield HttpPlace(connected, Catalog(atlas_id, session=session), data)
-        connected.close()
+        with ExitStack() as stack:
+            yield HttpPlace(atlas, session, data, stack)

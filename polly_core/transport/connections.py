@@ -1,50 +1,65 @@
-"""Connections to one host, kept open and used again; proxies as the environment says."""
+"""Connections to one host, kept open and used again."""
 
-import os
-import ssl
-from typing import Any
+import weakref
+from collections import deque
+from contextlib import suppress
+from queue import SimpleQueue
 from urllib.parse import quote, urlsplit
 
-import urllib3
-from urllib3.exceptions import (
-    ConnectTimeoutError,
-    HTTPError,
-    NewConnectionError,
-    ProxyError,
-    SSLError,
-)
+from urllib3.connection import HTTPConnection
 
 from polly_core.transport.answers import Answer
+from polly_core.transport.dialling import Dialler, reason
+from polly_core.transport.http1 import BrokenAnswerError, Exchanger
 from polly_core.transport.service import Service
 
 # Brackets and everything that is not ASCII are quoted; quoted parts stay as they are.
 _SAFE_IN_TARGET = "/?&=%:@!$'()*+,;~-._"
 
 
-class NotConnectedError(Exception):
-    """The connection could not be made: certainly nothing was sent."""
-
-
-class UntrustedError(Exception):
-    """The host's certificate is not trusted: certainly nothing was sent."""
-
-
 class LostError(Exception):
     """The exchange broke off after it had begun: what was sent may have arrived."""
+
+
+class _Line:
+    """One open connection."""
+
+    __slots__ = ("_connection", "exchanger")
+
+    def __init__(self, connection: HTTPConnection) -> None:
+        self._connection = connection
+        self.exchanger = Exchanger(connection.sock)
+
+    @property
+    def usable(self) -> bool:
+        """Nothing came since the last answer, no end of the connection either."""
+        return self._connection.is_connected
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self._connection.close()
 
 
 class Connections:
     """At most so many connections to the host of a service. Thread-safe.
 
-    A pool is bound to its host, so the key in the headers can reach no other one.
+    Every one of them leads to that host, so the key in the headers can reach no other one.
     """
 
     def __init__(self, service: Service, headers: dict[str, str]) -> None:
-        parts = urlsplit(service.api_url)
-        self._origin = f"{parts.scheme}://{parts.netloc}"
-        self._headers = headers
-        self._manager = _manager(service)
-        self._pool = self._manager.connection_from_url(self._origin)
+        self._dialler = Dialler(service)
+        self._read_timeout = service.read_timeout
+        host = _host(service.api_url)
+        self._before = f"{urlsplit(service.api_url).scheme}://{host}"
+        sent = {"Host": host, **headers, **self._dialler.forward_headers}
+        self._headers = "".join(f"{name}: {value}\r\n" for name, value in sent.items())
+        self._idle: deque[_Line] = deque()
+        self._slots: SimpleQueue[None] = SimpleQueue()
+        for _ in range(service.pool_size):
+            self._slots.put(None)
+        self._closed = False
+        # Whoever forgets to close leaves no open sockets behind.
+        weakref.finalize(self, _hang_up, self._idle)
 
     def exchange(self, method: str, target: str, body: bytes | None) -> Answer:
         """One request and its whole answer. Waits where all connections are busy.
@@ -53,60 +68,62 @@ class Connections:
             NotConnectedError, UntrustedError: nothing was sent.
             LostError: the answer did not come, or not wholly.
         """
-        quoted = quote(target, safe=_SAFE_IN_TARGET)
-        if self._pool.proxy is not None and self._pool.scheme == "http":
-            # A proxy of plain HTTP wants the whole address.
-            quoted = self._origin + quoted
+        head = self._head(method, target, body)
+        self._slots.get()
         try:
-            response = self._pool.urlopen(
-                method, quoted, body=body, headers=self._headers, redirect=False
-            )
-        except SSLError as error:
-            raise _of_tls(error) from error
-        except (NewConnectionError, ConnectTimeoutError, ProxyError) as error:
-            raise NotConnectedError(_reason(error)) from error
-        except (HTTPError, OSError) as error:
-            raise LostError(_reason(error)) from error
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        return Answer(response.status, headers, response.data)
+            return self._exchange(head, body)
+        finally:
+            self._slots.put(None)
 
     def close(self) -> None:
-        """Close every idle connection."""
-        self._manager.clear()
+        """Close every idle connection; those in use are closed when their answer came."""
+        self._closed = True
+        _hang_up(self._idle)
+
+    def _exchange(self, head: bytes, body: bytes | None) -> Answer:
+        line = self._line()
+        reusable = False
+        try:
+            reply = line.exchanger.exchange(head, body)
+            reusable = reply.reusable
+        except TimeoutError as error:
+            raise LostError(f"no answer within {self._read_timeout:g} s") from error
+        except (BrokenAnswerError, OSError) as error:
+            raise LostError(reason(error)) from error
+        finally:
+            if reusable:
+                self._idle.append(line)
+            else:
+                line.close()
+            if self._closed:
+                _hang_up(self._idle)
+        return Answer(reply.status, reply.headers, reply.body)
+
+    def _line(self) -> _Line:
+        with suppress(IndexError):
+            while True:
+                # The last one used is the least likely to have been closed by the service.
+                line = self._idle.pop()
+                if line.usable:
+                    return line
+                line.close()
+        return _Line(self._dialler.open())
+
+    def _head(self, method: str, target: str, body: bytes | None) -> bytes:
+        quoted = quote(target, safe=_SAFE_IN_TARGET)
+        if self._dialler.forwards:
+            quoted = self._before + quoted
+        length = "" if body is None else f"Content-Length: {len(body)}\r\n"
+        return f"{method} {quoted} HTTP/1.1\r\n{self._headers}{length}\r\n".encode("latin-1")
 
 
-def _manager(service: Service) -> urllib3.PoolManager:
-    # Whether a proxy applies to a host is decided as requests does it, which users know.
-    from requests.utils import get_environ_proxies
-
-    timeout = urllib3.Timeout(connect=service.connect_timeout, read=service.read_timeout)
-    scheme = urlsplit(service.api_url).scheme
-    found = get_environ_proxies(service.api_url)
-    proxy = found.get(scheme) or found.get("all")
-    options: dict[str, Any] = {
-        "maxsize": service.pool_size,
-        "block": True,
-        "retries": False,
-        "timeout": timeout,
-        "ssl_context": _trust() if "https" in {scheme, urlsplit(proxy or "").scheme} else None,
-    }
-    return urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options)
+def _hang_up(idle: deque[_Line]) -> None:
+    with suppress(IndexError):
+        while True:
+            idle.pop().close()
 
 
-def _trust() -> ssl.SSLContext:
-    """The system's certificates, or those of the variables that requests reads."""
-    bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
-    return ssl.create_default_context(cafile=bundle or None)
-
-
-def _of_tls(error: SSLError) -> Exception:
-    cause = error.args[0] if error.args else error
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return UntrustedError(cause.verify_message)
-    return LostError(_reason(error))
-
-
-def _reason(error: Exception) -> str:
-    """Why, without the object that urllib3 puts before it."""
-    text = str(error)
-    return text.rpartition(">: ")[2] or type(error).__name__
+def _host(url: str) -> str:
+    """The host with its port, as ``Host`` has it."""
+    found = urlsplit(url).netloc
+    return found if found.isascii() else found.encode("idna").decode()

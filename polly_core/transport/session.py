@@ -24,12 +24,8 @@ from polly_core.errors import (
 from polly_core.models.jsonvalue import JsonObject
 from polly_core.models.wire import API_KEY_HEADER, CONTENT_TYPE
 from polly_core.transport.answers import Answer, failure
-from polly_core.transport.connections import (
-    Connections,
-    LostError,
-    NotConnectedError,
-    UntrustedError,
-)
+from polly_core.transport.connections import Connections, LostError
+from polly_core.transport.dialling import NotConnectedError, UntrustedError
 from polly_core.transport.retry import NO_RETRY, Retrier
 from polly_core.transport.service import Service
 

@@ -1,23 +1,27 @@
 """Reading items: streamed by ``seq``, in pages that each are a transaction of their own."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
-from sqlalchemy import Row, Select, null, select
+from sqlalchemy import Row, Select, bindparam, func, null, select
 
 from polly_core.errors import LedgerError
 from polly_core.ledger import schema, stepping
 from polly_core.ledger.database import Database, Transaction
 from polly_core.ledger.rows import ItemRow, ShardNo
-from polly_core.ledger.texts import from_text, maybe_moment, texts
-from polly_core.models.catalog import RunId
+from polly_core.ledger.texts import from_text, groups, maybe_moment, texts
+from polly_core.models.catalog import DatasetId, RunId
 from polly_core.models.jsonvalue import Model
 from polly_core.models.run import ItemState, Planned, StepResult
 
 PAGE = 500
 _ITEM = schema.items.c
 _PLAN = schema.plans.c
+_SEQS = select(_ITEM.seq).where(
+    schema.of_datasets(bindparam("of_run"), bindparam("these", expanding=True))
+)
 
 
 class Wanted(Model):
@@ -28,20 +32,22 @@ class Wanted(Model):
     shard: ShardNo | None = None
     plans: bool = True
     """Whether the plans are read too: they are most of what an item weighs."""
+    dataset_ids: frozenset[DatasetId] | None = None
 
 
 def stream(
     database: Database, wanted: Wanted, *, after: int = -1, limit: int | None = None
 ) -> Iterator[ItemRow]:
     """Items by ``seq``; memory holds one page of them."""
+    if wanted.dataset_ids is not None:
+        yield from islice(_of_datasets(database, wanted, after), limit)
+        return
     left = limit
     while left is None or left > 0:
         size = PAGE if left is None else min(PAGE, left)
         with database.reading() as tx:
-            page = tx.execute(_statement(wanted, after).limit(size)).all()
-            done = _done(tx, wanted, page)
-        for row in page:
-            yield _item(row, done.get(row.seq, ()))
+            page = _read(tx, wanted, _statement(wanted, after).limit(size))
+        yield from page
         if len(page) < size:
             return
         after = page[-1].seq
@@ -57,10 +63,42 @@ def get(tx: Transaction, run_id: RunId, seq: int) -> ItemRow:
     return _item(row, stepping.done(tx, run_id, [seq]).get(seq, ()))
 
 
-def _done(
-    tx: Transaction, wanted: Wanted, page: Sequence[Row[Any]]
-) -> Mapping[int, Sequence[StepResult]]:
-    return stepping.done(tx, wanted.run_id, [row.seq for row in page]) if wanted.plans else {}
+def get_each(tx: Transaction, run_id: RunId, seqs: Collection[int]) -> list[ItemRow]:
+    """These items, by ``seq``."""
+    wanted = Wanted(run_id=run_id)
+    return _read(tx, wanted, _statement(wanted, -1).where(_ITEM.seq.in_(seqs)))
+
+
+def nth_planned(tx: Transaction, run_id: RunId, n: int) -> int | None:
+    """The number of the n-th item that has a plan, counted from 0."""
+    statement = select(_PLAN.seq).where(_PLAN.run_id == run_id).order_by(_PLAN.seq)
+    found = tx.execute(statement.offset(n).limit(1)).scalar_one_or_none()
+    return None if found is None else int(found)
+
+
+def planned_count(tx: Transaction, run_id: RunId) -> int:
+    """How many items have a plan."""
+    statement = select(func.count()).select_from(schema.plans).where(_PLAN.run_id == run_id)
+    return int(tx.execute(statement).scalar_one())
+
+
+def _of_datasets(database: Database, wanted: Wanted, after: int) -> Iterator[ItemRow]:
+    """The same, where few of many may be meant: their numbers are looked up first."""
+    seqs: list[int] = []
+    for some in groups(sorted(wanted.dataset_ids or ()), PAGE):
+        with database.reading() as tx:
+            seqs += tx.execute(_SEQS, {"of_run": wanted.run_id, "these": some}).scalars()
+    for few in groups(sorted(seq for seq in seqs if seq > after), PAGE):
+        with database.reading() as tx:
+            page = _read(tx, wanted, _statement(wanted, -1).where(_ITEM.seq.in_(few)))
+        yield from page
+
+
+def _read(tx: Transaction, wanted: Wanted, statement: Select[Any]) -> list[ItemRow]:
+    rows = tx.execute(statement).all()
+    seqs = [row.seq for row in rows]
+    done = stepping.done(tx, wanted.run_id, seqs) if wanted.plans else {}
+    return [_item(row, done.get(row.seq, ())) for row in rows]
 
 
 def _statement(wanted: Wanted, after: int) -> Select[Any]:

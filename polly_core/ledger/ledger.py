@@ -5,7 +5,7 @@ may raise ``LedgerUnavailable`` (locked, unreachable, disk full); the same call 
 then, also when the first one had in truth succeeded and only its answer was lost.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 from uuid import uuid4
@@ -16,6 +16,7 @@ from polly_core.ledger import (
     commits,
     control,
     executions,
+    history,
     items,
     leases,
     runs,
@@ -38,7 +39,7 @@ from polly_core.ledger.rows import (
     ShardRow,
     Standing,
 )
-from polly_core.models.catalog import DatasetId, RunId
+from polly_core.models.catalog import CatalogRef, DatasetId, DatasetRecord, RunId, VersionId
 from polly_core.models.run import (
     RETRIED,
     Counts,
@@ -354,12 +355,14 @@ class Ledger:
         *,
         states: Iterable[ItemState] | None = None,
         shard: ShardNo | None = None,
+        dataset_ids: Iterable[DatasetId] | None = None,
         after: int = -1,
         limit: int | None = None,
         plans: bool = True,
     ) -> Iterator[ItemRow]:
         """Items by ``seq``, read as they are asked for; no transaction stays open between.
 
+        Datasets that the run does not have are left out.
         Without ``plans`` each row's ``planned`` is None and its ``done`` empty, which is much less
         work.
         """
@@ -368,6 +371,7 @@ class Ledger:
             states=None if states is None else frozenset(states),
             shard=shard,
             plans=plans,
+            dataset_ids=None if dataset_ids is None else frozenset(dataset_ids),
         )
         return items.stream(self._database, wanted, after=after, limit=limit)
 
@@ -375,6 +379,38 @@ class Ledger:
         """One item. Raises ``LedgerError`` where there is none."""
         with self._database.reading() as tx:
             return items.get(tx, run_id, seq)
+
+    def planned_count(self, run_id: RunId) -> int:
+        """How many items have a plan, whatever became of them since."""
+        with self._database.reading() as tx:
+            return items.planned_count(tx, run_id)
+
+    def nth_planned(self, run_id: RunId, n: int) -> int | None:
+        """``seq`` of the n-th (from 0) item that has a plan; None where there are not so many."""
+        with self._database.reading() as tx:
+            return items.nth_planned(tx, run_id, n)
+
+    # --------------------------------------------------------------- history
+
+    def last_copies(
+        self, source: CatalogRef, target: CatalogRef, dataset_ids: Collection[DatasetId]
+    ) -> Mapping[DatasetId, ItemRow]:
+        """The newest applied copy of each dataset from one atlas to another of the service.
+
+        Datasets never copied are left out.
+        """
+        with self._database.reading() as tx:
+            return history.last_copies(tx, source, target, dataset_ids)
+
+    def seen_at(
+        self, catalog: CatalogRef, versions: Mapping[DatasetId, Sequence[VersionId]]
+    ) -> Mapping[tuple[DatasetId, VersionId], DatasetRecord]:
+        """Datasets as they stood at versions, as far as any run planned something there.
+
+        Of several plans at one version the newest run's is taken.
+        """
+        with self._database.reading() as tx:
+            return history.seen_at(tx, catalog, versions)
 
     # --------------------------------------------------------------- control
 

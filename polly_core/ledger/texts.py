@@ -1,7 +1,7 @@
 """Models and times as the columns hold them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
@@ -12,6 +12,7 @@ from polly_core.models.catalog import CatalogRef
 from polly_core.models.jsonvalue import JsonValue, Model
 
 M = TypeVar("M", bound=Model)
+V = TypeVar("V")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -48,6 +49,12 @@ def plain(text: str) -> str:
     return (
         text.encode("utf-8", "replace").decode("utf-8").replace("\0", "\N{REPLACEMENT CHARACTER}")
     )
+
+
+def groups(values: Sequence[V], size: int) -> Iterator[Sequence[V]]:
+    """Consecutive parts: a statement takes only so many parameters."""
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
 
 
 def moment(milliseconds: int) -> datetime:

@@ -133,6 +133,7 @@ NOT_THE_SAME_TWICE: dict[str, Callable[[Ledger, Scene], object]] = {
 READS = {
     *("run", "find_run", "runs", "executions", "shards", "items", "item", "standing", "counts"),
     *("control", "close", "name", "reaches_other_hosts", "approvals", "runs_of_origin"),
+    *("planned_count", "nth_planned", "last_copies", "seen_at"),
 }
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from datetime import UTC
 from itertools import product
+from typing import Any
 
 import pytest
 
@@ -319,6 +320,36 @@ def test_items_are_found_by_state_shard_and_position(ledger: Ledger) -> None:
     assert seqs(states=[]) == []
     with pytest.raises(LedgerError, match="no item 15"):
         ledger.item(job.run_id, 15)
+
+
+def test_items_of_some_datasets(ledger: Ledger) -> None:
+    job = house.job(ledger, size=1100)
+    house.freeze(ledger, house.run_id(2), size=3, prefix="other")
+    ledger.record_plans(job.claim(), house.plans([5, 1099]))
+
+    def seqs(ids: Iterable[str], **options: Any) -> list[int]:
+        datasets = [DatasetId(dataset_id) for dataset_id in ids]
+        return [row.seq for row in ledger.items(job.run_id, dataset_ids=datasets, **options)]
+
+    assert seqs(["d001099", "d000005", "d000007", "other000001", "gone"]) == [5, 7, 1099]
+    assert seqs(["d001099", "d000005"], after=5) == [1099]
+    assert seqs(["d001099", "d000005", "d000007"], states=[S.PLANNED], limit=1) == [5]
+    assert seqs([]) == []
+    all_but_one = [f"d{seq:06d}" for seq in range(1, 1100)]
+    assert seqs(reversed(all_but_one), plans=False) == list(range(1, 1100))
+
+
+def test_planned_items_are_counted_and_found_by_their_place(ledger: Ledger) -> None:
+    job = house.job(ledger, size=6)
+    claim = job.claim()
+    house.freeze(ledger, house.run_id(2), size=3)
+    assert (ledger.planned_count(job.run_id), ledger.nth_planned(job.run_id, 0)) == (0, None)
+    ledger.record_plans(claim, house.plans([5, 1, 3]))
+    ledger.record_plans(claim, [PlanRow(seq=3, decision=decision(S.SKIPPED))])
+    ledger.commit(claim, Batch(sent=(1,)))
+    ledger.commit(claim, house.applied([1]))
+    assert ledger.planned_count(job.run_id) == 2
+    assert [ledger.nth_planned(job.run_id, n) for n in range(3)] == [1, 5, None]
 
 
 def test_reading_items_goes_on_while_they_change(ledger: Ledger) -> None:

@@ -1,0 +1,88 @@
+"""What earlier runs recorded of datasets."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from sqlalchemy import bindparam, select
+
+from polly_core.ledger import items, schema
+from polly_core.ledger.database import Transaction
+from polly_core.ledger.items import PAGE
+from polly_core.ledger.rows import ItemRow
+from polly_core.ledger.texts import catalog_key, from_text, groups
+from polly_core.models.catalog import CatalogRef, DatasetId, DatasetRecord, RunId, VersionId
+from polly_core.models.run import ItemState, Planned
+
+_ITEM = schema.items.c
+_RUN = schema.runs.c
+_PLAN = schema.plans.c
+_OF_CATALOG = (
+    _ITEM.dataset_id.in_(bindparam("these", expanding=True)),
+    _RUN.catalog_key == bindparam("of_catalog"),
+)
+_COPIES = (
+    select(_ITEM.dataset_id, _ITEM.run_id, _ITEM.seq)
+    .join(schema.runs, _RUN.run_id == _ITEM.run_id)
+    .where(
+        *_OF_CATALOG,
+        _RUN.copies_from == bindparam("of_source"),
+        _ITEM.state == ItemState.APPLIED.value,
+    )
+    .order_by(_ITEM.outcome_at, _RUN.created_at, _ITEM.run_id)
+)
+_SEEN = (
+    select(_ITEM.dataset_id, _ITEM.version_seen, _PLAN.planned)
+    .join(schema.runs, _RUN.run_id == _ITEM.run_id)
+    .join(schema.plans, (_PLAN.run_id == _ITEM.run_id) & (_PLAN.seq == _ITEM.seq))
+    .where(*_OF_CATALOG, _ITEM.version_seen.in_(bindparam("at_versions", expanding=True)))
+    .order_by(_RUN.created_at, _ITEM.run_id)
+)
+
+
+def last_copies(
+    tx: Transaction, source: CatalogRef, target: CatalogRef, dataset_ids: Collection[DatasetId]
+) -> dict[DatasetId, ItemRow]:
+    """The newest applied copy of each dataset from one atlas to another."""
+    if (source.api_url, source.instance_id) != (target.api_url, target.instance_id):
+        return {}
+    key = {"of_catalog": catalog_key(target), "of_source": source.atlas_id}
+    newest: dict[DatasetId, tuple[RunId, int]] = {}
+    for these in groups(sorted(set(dataset_ids)), PAGE):
+        for dataset_id, run_id, seq in tx.execute(_COPIES, {**key, "these": these}):
+            newest[dataset_id] = (run_id, seq)
+    by_run: defaultdict[RunId, list[int]] = defaultdict(list)
+    for run_id, seq in newest.values():
+        by_run[run_id].append(seq)
+    return {
+        row.dataset_id: row
+        for run_id, seqs in by_run.items()
+        for few in groups(seqs, PAGE)
+        for row in items.get_each(tx, run_id, few)
+    }
+
+
+def seen_at(
+    tx: Transaction, catalog: CatalogRef, versions: Mapping[DatasetId, Sequence[VersionId]]
+) -> dict[tuple[DatasetId, VersionId], DatasetRecord]:
+    """Datasets as the last plan that was made at a version saw them."""
+    newest: dict[tuple[DatasetId, VersionId], str] = {}
+    for pairs in groups(list(_pairs(versions)), PAGE):
+        key = {
+            "of_catalog": catalog_key(catalog),
+            "these": sorted({dataset_id for dataset_id, _ in pairs}),
+            "at_versions": sorted({version_id for _, version_id in pairs}),
+        }
+        wanted = set(pairs)
+        for dataset_id, version_id, planned in tx.execute(_SEEN, key):
+            if (dataset_id, version_id) in wanted:
+                newest[dataset_id, version_id] = planned
+    found = {pair: from_text(Planned, planned).seen for pair, planned in newest.items()}
+    return {pair: seen for pair, seen in found.items() if seen is not None}
+
+
+def _pairs(
+    versions: Mapping[DatasetId, Sequence[VersionId]],
+) -> Iterator[tuple[DatasetId, VersionId]]:
+    for dataset_id, several in versions.items():
+        for version_id in several:
+            yield dataset_id, version_id

@@ -1,0 +1,119 @@
+"""What earlier runs recorded, found again by dataset."""
+
+import time
+
+import pytest
+
+from polly_core.ledger.ledger import Ledger
+from polly_core.ledger.rows import Batch, Claim, NewShard, PlanRow, ShardNo
+from polly_core.models.catalog import AtlasId, CatalogRef, DatasetId, StudyId, VersionId
+from polly_core.models.run import (
+    Item,
+    ItemState,
+    OperationName,
+    Planned,
+    RunOptions,
+    RunSpec,
+)
+from polly_core.models.selection import Selection
+from tests.ledger import house
+from tests.ledger.house import outcome
+
+STAGING = CatalogRef(api_url="http://127.0.0.1:8000", atlas_id=AtlasId("1"), instance_id="i-1")
+PRODUCTION = STAGING.model_copy(update={"atlas_id": AtlasId("2")})
+A, B, C = (DatasetId(name) for name in "ABC")
+
+
+def planned(dataset_id: str, version: str, *, study: str | None = None) -> Planned:
+    plan = house.planned(dataset_id)
+    assert plan.seen is not None
+    changed = {"version_id": VersionId(version), "study_id": study and StudyId(study)}
+    return plan.model_copy(update={"seen": plan.seen.model_copy(update=changed)})
+
+
+def run(
+    ledger: Ledger,
+    number: int,
+    plans: list[Planned],
+    *,
+    catalog: CatalogRef = PRODUCTION,
+    operation: OperationName = OperationName.COPY,
+    source: str = "1",
+) -> Claim:
+    """A run over A, B, … whose items are planned so."""
+    run_id = house.run_id(number)
+    change = {"from_atlas": source} if operation is OperationName.COPY else {}
+    spec = RunSpec(catalog=catalog, operation=operation, change=change, selection=Selection())
+    ledger.create_run(run_id, spec, RunOptions())
+    found = tuple(Item(seq=seq, dataset_id=DatasetId("ABC"[seq])) for seq in range(len(plans)))
+    ledger.add_shard(run_id, NewShard(shard=ShardNo(0), items=found))
+    ledger.seal(run_id)
+    execution = ledger.begin_execution(run_id, process="p", lease_seconds=house.LONG)
+    claim = ledger.claim_shard(run_id, ShardNo(0), execution)
+    ledger.record_plans(claim, [PlanRow(seq=seq, decision=plan) for seq, plan in enumerate(plans)])
+    return claim
+
+
+def apply(ledger: Ledger, claim: Claim, *states: ItemState) -> None:
+    time.sleep(0.002)  # the ledger's clock counts milliseconds
+    ledger.commit(claim, Batch(sent=tuple(range(len(states)))))
+    outcomes = tuple(
+        outcome(seq, state, version=f"{claim.run_id[7]}-{seq}") for seq, state in enumerate(states)
+    )
+    ledger.commit(claim, Batch(outcomes=outcomes))
+
+
+def test_the_newest_applied_copy_counts(ledger: Ledger) -> None:
+    S = ItemState  # noqa: N806
+    plans = [planned("A", "a1"), planned("B", "b1")]
+    first, second = run(ledger, 1, plans), run(ledger, 2, plans)
+    apply(ledger, second, S.APPLIED, S.FAILED)
+    apply(ledger, first, S.APPLIED, S.APPLIED)
+    apply(ledger, run(ledger, 3, plans, source="7"), S.APPLIED, S.APPLIED)
+    apply(ledger, run(ledger, 4, plans, operation=OperationName.UPDATE), S.APPLIED, S.APPLIED)
+    apply(ledger, run(ledger, 5, plans, catalog=STAGING), S.APPLIED, S.APPLIED)
+    run(ledger, 6, plans)
+    found = ledger.last_copies(STAGING, PRODUCTION, [A, B, C])
+    assert {dataset: row.version_after for dataset, row in found.items()} == {A: "1-0", B: "1-1"}
+    assert found[A].planned == plans[0]
+    apply(ledger, run(ledger, 7, plans), S.APPLIED, S.CONFLICT)
+    found = ledger.last_copies(STAGING, PRODUCTION, [A, B])
+    assert {dataset: row.version_after for dataset, row in found.items()} == {A: "7-0", B: "1-1"}
+    assert set(ledger.last_copies(STAGING, PRODUCTION, [B])) == {B}
+    assert ledger.last_copies(STAGING, PRODUCTION, []) == {}
+
+
+def test_copies_of_another_service_do_not_count(ledger: Ledger) -> None:
+    apply(ledger, run(ledger, 1, [planned("A", "a1")]), ItemState.APPLIED)
+    elsewhere = STAGING.model_copy(update={"instance_id": "i-2"})
+    assert ledger.last_copies(elsewhere, PRODUCTION, [A]) == {}
+    assert ledger.last_copies(PRODUCTION, STAGING, [A]) == {}
+
+
+@pytest.mark.parametrize("operation", [OperationName.COPY, OperationName.UPDATE])
+def test_datasets_are_as_the_last_plan_at_a_version_saw_them(
+    ledger: Ledger, operation: OperationName
+) -> None:
+    run(ledger, 1, [planned("A", "v1", study="s1"), planned("B", "v1")], operation=operation)
+    run(ledger, 2, [planned("A", "v2", study="s2"), planned("B", "v2")], operation=operation)
+    run(ledger, 3, [planned("A", "v2", study="s3")], operation=operation)
+    run(ledger, 4, [planned("A", "v1", study="other")], operation=operation, catalog=STAGING)
+    run(ledger, 5, [Planned(ended=VersionId("v0"))], operation=operation)
+    v0, v1, v2, v9 = (VersionId(name) for name in ("v0", "v1", "v2", "v9"))
+    found = ledger.seen_at(PRODUCTION, {A: [v0, v1, v2, v9], B: [v2], C: [v1]})
+    assert {pair: record.study_id for pair, record in found.items()} == {
+        (A, v1): "s1",
+        (A, v2): "s3",
+        (B, v2): None,
+    }
+    assert found[A, v1] == planned("A", "v1", study="s1").seen
+    assert ledger.seen_at(PRODUCTION, {}) == {}
+
+
+def test_much_history_is_found_in_parts(ledger: Ledger) -> None:
+    job = house.job(ledger, size=1200)
+    claim = job.claim()
+    ledger.record_plans(claim, house.plans(range(1200)))
+    ids = [DatasetId(f"d{seq:06d}") for seq in range(1200)]
+    found = ledger.seen_at(house.CATALOG, {one: [VersionId("v1"), VersionId("v2")] for one in ids})
+    assert set(found) == {(one, "v1") for one in ids}

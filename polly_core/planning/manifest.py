@@ -1,12 +1,14 @@
 """Manifests (one row per item) and lists of ids, streamed, with line numbers.
 
-A manifest is CSV, TSV or JSON lines, by its suffix, with a column ``dataset_id``. How cells are
-read stands in ``polly_core.planning.tables``; what the columns ``metadata.*`` and ``data_type``
-do stands in ``polly_core.planning.rowpatch``.
+A manifest is CSV, TSV, JSON lines or Parquet, by its suffix, with a column ``dataset_id``. What
+cells mean stands in ``polly_core.planning.cells``, what the columns ``metadata.*`` and
+``data_type`` do in ``polly_core.planning.rowpatch``, what ``base_version`` does in
+``polly_core.planning.editing``. The columns in ``TEXT_COLUMNS`` are for operations; columns that
+nobody knows are carried along.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -14,12 +16,34 @@ from typing import BinaryIO
 
 from polly_core.errors import InvalidInput
 from polly_core.models.catalog import DatasetId
-from polly_core.models.jsonvalue import JsonObject
-from polly_core.planning.rowpatch import is_patch_column, patch_fields
+from polly_core.models.jsonvalue import JsonObject, JsonValue
+from polly_core.planning.cells import (
+    NULL_MARK,
+    Column,
+    meaning,
+    metadata_cell,
+    of_kind,
+    plain_cell,
+    written,
+)
+from polly_core.planning.editing import BASE_COLUMN
+from polly_core.planning.rowpatch import PREFIX, is_patch_column, patch_fields
 from polly_core.planning.tables import Problems, Row, check_suffix, read_rows
 from polly_core.planning.values import shown
 
 ID_COLUMN = "dataset_id"
+FILE_COLUMN = "file_name"
+LINK_COLUMN = "link"
+BY_DATASET = (ID_COLUMN,)
+BY_FILE = (ID_COLUMN, FILE_COLUMN)
+TEXT_COLUMNS = frozenset(
+    {"data", "data_format", "data_type", "file", "file_format", "metadata_file", "study_id", "tag",
+     "version_id", FILE_COLUMN, BASE_COLUMN}
+)  # fmt: skip
+"""Columns that an operation reads, as text. ``link`` is true or false."""
+_MAY_BE_NULL = frozenset({"study_id", "tag"})
+# What writes JSON lines from a table often writes null for an empty cell.
+_NULL_IS_NOTHING = (TEXT_COLUMNS | {LINK_COLUMN}) - _MAY_BE_NULL - {"data_type"}
 _MAX_LAYOUTS = 1000
 _ID = re.compile(r"[0-9A-Za-z_-]{1,255}")
 
@@ -31,17 +55,22 @@ class ManifestRow:
     line: int
     dataset_id: DatasetId
     row: JsonObject
+    file_name: str = ""
 
     def patch(self) -> JsonObject | None:
         """The cells that say what is to become of the dataset; None where there are none."""
         return {k: v for k, v in self.row.items() if is_patch_column(k)} or None
 
 
-def read_manifest(path: Path) -> Iterator[ManifestRow]:
+def read_manifest(path: Path, *, key: Sequence[str] = BY_DATASET) -> Iterator[ManifestRow]:
     """Rows in the file's order.
 
     The file's problems are collected while it is read and raised at its end (or after twenty), so
     a caller acts on no row before the last one came.
+
+    Args:
+        key: the columns that tell the rows apart: ``BY_DATASET``, or ``BY_FILE`` where a dataset
+            may have several rows.
 
     Raises:
         InvalidInput: the file cannot be read, or rows are unreadable or contradictory; the
@@ -49,21 +78,53 @@ def read_manifest(path: Path) -> Iterator[ManifestRow]:
     """
     check_suffix(path.name)
     with _open(path) as handle:
-        yield from manifest_rows(handle, path.name)
+        yield from manifest_rows(handle, path.name, key=key)
 
 
-def manifest_rows(handle: BinaryIO, name: str) -> Iterator[ManifestRow]:
+def manifest_rows(
+    handle: BinaryIO, name: str, *, key: Sequence[str] = BY_DATASET
+) -> Iterator[ManifestRow]:
     """Rows of an open manifest; its format is told by ``name``. Raises as ``read_manifest``."""
     problems = Problems(name)
     seen = _Seen(problems)
     layouts = _Layouts(problems)
-    for row in read_rows(handle, name, problems, required=(ID_COLUMN,)):
+    by_file = FILE_COLUMN in key
+    for row in read_rows(handle, name, problems, required=key, cell=_cell):
         dataset_id = _dataset_id(row, problems)
-        if dataset_id is not None and seen.first(row.line, dataset_id):
-            cells = {key: value for key, value in row.cells.items() if key != ID_COLUMN}
+        file_name = _file_name(row, problems) if by_file else ""
+        if dataset_id is None or file_name is None:
+            continue
+        if seen.first(row.line, dataset_id, file_name):
+            cells = _canonical(row, problems)
             layouts.check(row.line, cells)
-            yield ManifestRow(row.line, DatasetId(dataset_id), cells)
+            yield ManifestRow(row.line, DatasetId(dataset_id), cells, file_name)
     problems.raise_any()
+
+
+def _cell(column: Column, text: str) -> JsonValue:
+    if column.name.startswith(PREFIX):
+        return metadata_cell(column, text)
+    if text == NULL_MARK and column.name in _MAY_BE_NULL:
+        return None
+    if column.name == LINK_COLUMN:
+        return of_kind(text, "bool")
+    return plain_cell(column, text)
+
+
+def _canonical(row: Row, problems: Problems) -> JsonObject:
+    """The cells but the id, in the one form that JSON has for what they mean."""
+    cells: JsonObject = {}
+    for name, value in row.cells.items():
+        if name == ID_COLUMN or (value is None and name in _NULL_IS_NOTHING):
+            continue
+        if name.startswith(PREFIX):
+            try:
+                value = written(meaning(value))  # noqa: PLW2901 - the same value in its one form
+            except ValueError as error:
+                problems.add(row.line, f"column {name!r}: {error}")
+                continue
+        cells[name] = value
+    return cells
 
 
 def read_ids(path: Path) -> Iterator[DatasetId]:
@@ -98,13 +159,17 @@ class _Seen:
         self._problems = problems
         self._lines: dict[str, int] = {}
 
-    def first(self, line: int, dataset_id: str) -> bool:
-        before = self._lines.setdefault(dataset_id, line)
+    def first(self, line: int, dataset_id: str, file_name: str = "") -> bool:
+        # No id holds a slash.
+        key = f"{dataset_id}/{file_name}" if file_name else dataset_id
+        before = self._lines.setdefault(key, line)
         if before == line:
             return True
-        self._problems.add(
-            line, f"dataset {dataset_id} is already in line {before}; keep one of the two"
-        )
+        what = f"dataset {dataset_id}"
+        if file_name:
+            what = f"file {file_name!r} of {what}"
+        place = f"{self._problems.unit} {before}"
+        self._problems.add(line, f"{what} is already in {place}; keep one of the two")
         return False
 
 
@@ -127,6 +192,15 @@ def _dataset_id(row: Row, problems: Problems) -> str | None:
     return value if _check_id(row.line, value, problems) else None
 
 
+def _file_name(row: Row, problems: Problems) -> str | None:
+    value = row.cells.get(FILE_COLUMN)
+    if isinstance(value, str) and value:
+        return value
+    found = shown(value) if value is not None else ", ".join(sorted(row.cells))
+    problems.add(row.line, f"expected the name of a file in {FILE_COLUMN}, found {found}")
+    return None
+
+
 def _check_id(line: int, dataset_id: str, problems: Problems) -> bool:
     if _ID.fullmatch(dataset_id):
         return True
@@ -145,9 +219,13 @@ class _Layouts:
         self._known: set[tuple[str, ...]] = set()
 
     def check(self, line: int, cells: JsonObject) -> None:
-        data_type = cells.get("data_type", "")
-        if not isinstance(data_type, str):
-            self._problems.add(line, f"expected a text in data_type, found {shown(data_type)}")
+        for name in TEXT_COLUMNS & cells.keys():
+            value = cells[name]
+            if not isinstance(value, str) and not (value is None and name in _MAY_BE_NULL):
+                self._problems.add(line, f"expected a text in {name}, found {shown(value)}")
+        link = cells.get(LINK_COLUMN)
+        if link is not None and not isinstance(link, bool):
+            self._problems.add(line, f"expected true or false in link, found {shown(link)}")
         layout = tuple(cells)
         if layout in self._known:
             return
@@ -159,6 +237,7 @@ class _Layouts:
     def _check_columns(self, line: int, cells: JsonObject) -> None:
         fields: list[tuple[tuple[str, ...], str]] = []
         for column, value in cells.items():
+            self._check_name(line, column)
             try:
                 fields += [(path.keys, column) for path, _ in patch_fields(column, value)]
             except ValueError as error:
@@ -168,3 +247,10 @@ class _Layouts:
                 self._problems.add(
                     line, f"columns {first} and {second} contradict each other; keep one"
                 )
+
+    def _check_name(self, line: int, column: str) -> None:
+        meant = column.lower()
+        known = meant in TEXT_COLUMNS or meant in (ID_COLUMN, LINK_COLUMN, "metadata")
+        if column != meant and (known or meant.startswith(PREFIX)) and not is_patch_column(column):
+            right = PREFIX + column[len(PREFIX) :] if meant.startswith(PREFIX) else meant
+            self._problems.add(line, f"column {column!r} is unknown; did you mean {right}?")

@@ -22,13 +22,14 @@ from polly_core.planning.actions import simple_action
 from polly_core.planning.calling import DatasetView, call
 from polly_core.planning.casting import cast
 from polly_core.planning.computing import compute
+from polly_core.planning.editing import Base, edits_of
 from polly_core.planning.expression import Expression, ExpressionFailed
 from polly_core.planning.joining import join
 from polly_core.planning.jsonpatch import json_patch
 from polly_core.planning.mapping import map_values
 from polly_core.planning.resources import Loaded
 from polly_core.planning.rewriting import replace, split
-from polly_core.planning.rowpatch import apply_row
+from polly_core.planning.rowpatch import apply_row, put_meaning
 from polly_core.planning.state import Action, FieldMissing, Refused, State, describe_missing
 
 __all__ = ["DatasetView", "Evaluation", "Evaluator", "StepFailed"]
@@ -82,19 +83,25 @@ class Evaluator:
         )
 
     def evaluate(
-        self, record: DatasetRecord, metadata: JsonObject, row: JsonObject | None = None
+        self,
+        record: DatasetRecord,
+        metadata: JsonObject,
+        row: JsonObject | None = None,
+        *,
+        base: Base | None = None,
     ) -> Evaluation:
-        """What becomes of the dataset. Neither argument is touched.
+        """What becomes of the dataset. No argument is touched.
 
         Args:
             row: the item's manifest row; it is the change where the change has no steps.
+            base: the version that the row was exported from; only what was edited since counts.
 
         Raises:
             StepFailed: a step refuses this dataset; the steps after it were tried as well.
         """
         state = State(record, metadata, record.data_type)
         if not self._steps:
-            return _patched(state, row)
+            return _patched(state, row or {}, base)
         absent: list[str] = []
         reasons: list[str] = []
         for step in self._steps:
@@ -113,12 +120,21 @@ class Evaluator:
         return Evaluation(state.metadata, state.data_type, tuple(absent))
 
 
-def _patched(state: State, row: JsonObject | None) -> Evaluation:
+def _patched(state: State, row: JsonObject, base: Base | None) -> Evaluation:
     try:
-        state = apply_row(state, row or {})
+        state = apply_row(state, row) if base is None else _edited(state, row, base)
     except Refused as refused:
         raise StepFailed((f"manifest row: {refused}",)) from None
     return Evaluation(state.metadata, state.data_type)
+
+
+def _edited(state: State, row: JsonObject, base: Base) -> State:
+    edits = edits_of(row, base, state)
+    if edits.problems:
+        raise StepFailed(tuple(f"manifest row: {problem}" for problem in edits.problems))
+    for path, wanted in edits.fields:
+        state = put_meaning(state, path, wanted)
+    return state
 
 
 def _compile(

@@ -1,55 +1,26 @@
-"""Rows of CSV, TSV and JSON lines, streamed, with line numbers and every problem at once.
+"""Rows of CSV, TSV, JSON lines and Parquet, streamed, with line numbers and every problem at once.
 
-In CSV and TSV cells are text; a column headed ``name:json`` holds JSON. An empty cell is absent
-from the row. Fields may be quoted as spreadsheets do, and then hold line breaks.
+A CSV or TSV column's head may end in a type (``age:int``; ``polly_core.planning.cells`` has them
+all); without one its cells are text. An empty cell is absent from the row. Fields may be quoted as
+spreadsheets do, and then hold line breaks.
 """
 
 import csv
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import PurePath
-from typing import BinaryIO, TypeAlias
+from typing import BinaryIO
 
 from polly_core.errors import InvalidInput
 from polly_core.models.jsonvalue import JsonObject, JsonValue
+from polly_core.planning.cells import CellReader, Column, plain_cell
+from polly_core.planning.rows import MAX_PROBLEMS, Problems, Row, read_header
 from polly_core.planning.values import read_json, shown
 
-MAX_PROBLEMS = 20
-JSON_SUFFIX = ":json"
+__all__ = ["MAX_PROBLEMS", "Problems", "Row", "check_suffix", "read_rows"]
+
+MAX_CELL = 64 * 1024 * 1024
 _WIDE = ((b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16"))
 _BOM = b"\xef\xbb\xbf"
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One row: the line it begins on, and its cells by column."""
-
-    line: int
-    cells: JsonObject
-
-
-class Problems:
-    """Collects what is wrong with a file, up to a bound, and raises it all at once."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self._found: list[str] = []
-
-    def add(self, line: int, text: str) -> None:
-        """Note a problem.
-
-        Raises:
-            InvalidInput: it is the last one that is collected.
-        """
-        self._found.append(f"line {line}: {text}")
-        if len(self._found) >= MAX_PROBLEMS:
-            self._found.append(f"and perhaps more: reading stopped after {MAX_PROBLEMS}")
-            self.raise_any()
-
-    def raise_any(self) -> None:
-        """Raise ``InvalidInput`` with every problem, where there is one."""
-        if self._found:
-            raise InvalidInput("\n  ".join([f"{self.name} cannot be used:", *self._found]))
 
 
 def check_suffix(name: str) -> str:
@@ -59,26 +30,41 @@ def check_suffix(name: str) -> str:
         InvalidInput: it is none of those that can be read.
     """
     suffix = PurePath(name).suffix.lower()
-    if suffix not in _READERS:
+    if suffix not in SUFFIXES:
         raise InvalidInput(
-            f"{name}: expected a file named {', '.join(f'*{known}' for known in _READERS)}, "
+            f"{name}: expected a file named {', '.join(f'*{known}' for known in SUFFIXES)}, "
             f"found {suffix or 'no suffix'}; convert or rename it"
         )
     return suffix
 
 
 def read_rows(
-    handle: BinaryIO, name: str, problems: Problems, *, required: Collection[str] = ()
+    handle: BinaryIO,
+    name: str,
+    problems: Problems,
+    *,
+    required: Collection[str] = (),
+    cell: CellReader = plain_cell,
 ) -> Iterator[Row]:
     """Rows of a table in the format that its name says. What is wrong goes to ``problems``.
 
     Args:
-        required: columns that the header of a CSV or TSV must have.
+        required: columns that the header (JSON lines have none) must have.
+        cell: reads the text of a cell.
 
     Raises:
         InvalidInput: unknown format, or a header that cannot be used.
     """
-    return _READERS[check_suffix(name)](_text_lines(handle, problems), problems, required)
+    suffix = check_suffix(name)
+    if suffix == ".parquet":
+        # PyArrow takes a while to import.
+        from polly_core.planning.parquet import parquet_rows
+
+        return parquet_rows(handle, problems, required, cell)
+    lines = _text_lines(handle, problems)
+    if suffix in _DIALECTS:
+        return _delimited(lines, problems, required, cell, _DIALECTS[suffix])
+    return _json_lines(lines, problems)
 
 
 def _text_lines(handle: Iterable[bytes], problems: Problems) -> Iterator[str]:
@@ -106,6 +92,7 @@ def _delimited(
     lines: Iterator[str],
     problems: Problems,
     required: Collection[str],
+    cell: CellReader,
     dialect: type[csv.Dialect],
 ) -> Iterator[Row]:
     records = _records(lines, problems, dialect)
@@ -113,19 +100,21 @@ def _delimited(
     if header is None:
         problems.add(1, "it is empty; expected a header line with column names")
         return
-    columns = _columns(header[1], required, problems)
+    columns = read_header(header[1], required, problems)
     for line, cells in records:
         if len(cells) != len(columns):
             problems.add(
                 line, f"expected {len(columns)} cells as in the header, found {len(cells)}"
             )
             continue
-        yield Row(line, _cells(columns, cells, line, problems))
+        yield Row(line, _cells(columns, cells, line, cell, problems))
 
 
 def _records(
     lines: Iterator[str], problems: Problems, dialect: type[csv.Dialect]
 ) -> Iterator[tuple[int, list[str]]]:
+    # The module knows one limit for the whole process; it is only ever raised to this.
+    csv.field_size_limit(MAX_CELL)
     reader = csv.reader(lines, dialect, strict=True)
     while True:
         line = reader.line_num + 1
@@ -141,55 +130,21 @@ def _records(
             yield line, cells
 
 
-def _columns(
-    header: Sequence[str], required: Collection[str], problems: Problems
-) -> list[tuple[str, bool]]:
-    columns = [
-        (name.removesuffix(JSON_SUFFIX).strip(), name.endswith(JSON_SUFFIX)) for name in header
-    ]
-    seen: dict[str, int] = {}
-    for number, (name, _) in enumerate(columns, 1):
-        if not name:
-            problems.add(1, f"column {number} has no name")
-        elif name in seen:
-            problems.add(1, f"columns {seen[name]} and {number} are both named {name!r}")
-        seen.setdefault(name, number)
-    for name in required:
-        if name not in seen:
-            problems.add(1, f"expected a column {name!r}, found {', '.join(seen)}")
-    problems.raise_any()
-    return columns
-
-
 def _cells(
-    columns: Sequence[tuple[str, bool]], cells: Sequence[str], line: int, problems: Problems
+    columns: Sequence[Column], cells: Sequence[str], line: int, read: CellReader, problems: Problems
 ) -> JsonObject:
     row: JsonObject = {}
-    for (name, is_json), cell in zip(columns, cells, strict=True):
-        if not cell:
-            continue
-        if not is_json:
-            row[name] = cell
+    for column, text in zip(columns, cells, strict=True):
+        if not text:
             continue
         try:
-            row[name] = read_json(cell)
+            row[column.name] = read(column, text)
         except ValueError as error:
-            problems.add(line, f"column {name!r}: {shown(cell)} is not JSON ({error})")
+            problems.add(line, f"column {column.name!r}: {error}")
     return row
 
 
-def _csv(lines: Iterator[str], problems: Problems, required: Collection[str]) -> Iterator[Row]:
-    return _delimited(lines, problems, required, csv.excel)
-
-
-def _tsv(lines: Iterator[str], problems: Problems, required: Collection[str]) -> Iterator[Row]:
-    return _delimited(lines, problems, required, csv.excel_tab)
-
-
-def _json_lines(
-    lines: Iterator[str], problems: Problems, required: Collection[str]
-) -> Iterator[Row]:
-    del required  # Rows have no header; who needs a member looks at each row.
+def _json_lines(lines: Iterator[str], problems: Problems) -> Iterator[Row]:
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -204,10 +159,5 @@ def _json_lines(
         yield Row(number, value)
 
 
-_Reader: TypeAlias = Callable[[Iterator[str], Problems, Collection[str]], Iterator[Row]]
-_READERS: dict[str, _Reader] = {
-    ".csv": _csv,
-    ".tsv": _tsv,
-    ".jsonl": _json_lines,
-    ".ndjson": _json_lines,
-}
+_DIALECTS: dict[str, type[csv.Dialect]] = {".csv": csv.excel, ".tsv": csv.excel_tab}
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")

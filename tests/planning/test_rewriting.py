@@ -53,7 +53,7 @@ def refusal(text: str, metadata: JsonObject) -> str:
         ("{cast: a, to: bool}", {"a": None}, {"a": None}),
         (r"{replace: a, pattern: '\s+', with: ' '}", {"a": "x \n y"}, {"a": "x y"}),
         (r"{replace: a, pattern: '(\w+)@(\w+)', with: '\2 at \1'}", {"a": "x@y"}, {"a": "y at x"}),
-        (r"{replace: a, pattern: '(?P<n>\d)', with: '-\g<n>', count: 1}", {"a": "12"}, {"a": "-12"}),
+        (r"{replace: a, pattern: '(?P<n>\d)', with: '-\g<n>', count: 1}", {"a": "1"}, {"a": "-1"}),
         ("{replace: a, pattern: X, with: y, ignore_case: true}", {"a": ["x"]}, {"a": ["y"]}),
         ("{replace: b, from: a, pattern: x, with: ''}", {"a": "xy"}, {"a": "xy", "b": "y"}),
         ("{replace: a, pattern: q, with: r}", {"a": "xy"}, {"a": "xy"}),

@@ -44,7 +44,8 @@ def test_tsv_and_json_lines() -> None:
         ("t.jsonl", b'{"a": 1}\n{"a": }\n', "line 2: it is not JSON"),
         ("t.jsonl", b'{"a": 1, "a": 2}\n', "line 1: it is not JSON .*'a' is there twice"),
         ("t.jsonl", b"[1]\n", r"line 1: expected a JSON object, found \[1\]"),
-        ("t.parquet", b"", r"expected a file named \*.csv"),
+        ("t.parquet", b"", "row 1: it is no Parquet file"),
+        ("t.xlsx", b"", r"expected a file named \*.csv, \*.tsv, \*.jsonl, \*.ndjson, \*.parquet"),
         ("t", b"", "found no suffix"),
     ],
 )

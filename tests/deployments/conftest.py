@@ -1,65 +1,11 @@
-"""The deployment of prefect.yaml on a real server, with a real worker and a slow atlas."""
+"""The deployments of prefect.yaml on a real server, with a real worker and a slow atlas."""
 
-import os
-import signal
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from uuid import UUID
+from collections.abc import Iterator
 
 import pytest
-from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.actions import WorkPoolCreate
 
-from polly_core.ledger.ledger import open_ledger
-from polly_core.models.catalog import RunId
-from polly_core.models.jsonvalue import JsonObject
-from tests.support.atlas import RunningAtlas, running_atlas
-from tests.support.prefect import PrefectServer, eventually
-
-POOL = "polly-bulk"
-DEPLOYMENT = "bulk-update/update"
-
-
-@dataclass(frozen=True)
-class Deployed:
-    """A deployment that a worker serves."""
-
-    server: PrefectServer
-    client: SyncPrefectClient
-    atlas: RunningAtlas
-    home: Path
-    worker_log: Path
-
-    @property
-    def ledger_url(self) -> str:
-        return f"sqlite:///{self.home / 'ledger.db'}"
-
-    def start(self, parameters: Mapping[str, object]) -> UUID:
-        """Ask for a flow run with these parameters; its id."""
-        deployment = self.client.read_deployment_by_name(DEPLOYMENT)
-        run = self.client.create_flow_run_from_deployment(
-            deployment.id, parameters=dict(parameters)
-        )
-        return run.id
-
-    def processed(self, run_id: UUID) -> int:
-        """Items of the run that have their outcome, as its ledger says."""
-        with open_ledger(self.ledger_url) as ledger:
-            known = {run.run_id for run in ledger.runs()}
-            return ledger.counts(RunId(str(run_id))).processed if str(run_id) in known else 0
-
-    def wait_until_processed(self, run_id: UUID, items: int) -> None:
-        """Return when the run is under way."""
-        eventually(
-            lambda: self.processed(run_id) >= items, seconds=200, what=f"{items} items of {run_id}"
-        )
-
-    def kill(self, run_id: UUID) -> None:
-        """kill -9 of the process that executes the run."""
-        with open_ledger(self.ledger_url) as ledger:
-            (execution,) = ledger.executions(RunId(str(run_id)), living=True)
-        os.kill(process_id(execution.process), signal.SIGKILL)
+from tests.support.deployed import Deployed, deployed_on
+from tests.support.prefect import PrefectServer
 
 
 # Of the module, not the session: while it stands, this process talks to its server.
@@ -67,39 +13,6 @@ class Deployed:
 def deployed(
     prefect_server: PrefectServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Deployed]:
-    """Deployed by Prefect's own command line, as the documentation says."""
-    folder = tmp_path_factory.mktemp("deployed")
-    home, log = folder / "home", folder / "worker.log"
-    home.mkdir()
-    with (
-        running_atlas(folder / "data", "--delay-ms", "40") as atlas,
-        prefect_server.in_use() as client,
-    ):
-        client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
-        nightly = {"POLLY_BULK_ATLAS": "9", "POLLY_BULK_CHANGE_URI": "s3://changes/nightly.yaml"}
-        prefect_server.prefect("--no-prompt", "deploy", "--all", extra=nightly)
-        found = Deployed(prefect_server, client, atlas, home, log)
-        of_worker = {
-            "POLLY_API_KEY": atlas.api_key,
-            "POLLY_API_URL": atlas.api_url,
-            "POLLY_HOME": str(home),
-            "POLLY_LEDGER_URL": found.ledger_url,
-        }
-        with prefect_server.worker(POOL, of_worker, log):
-            yield found
-
-
-def datasets(count: int) -> dict[str, JsonObject]:
-    """Metadata for so many datasets."""
-    return {f"d{number:04d}": {"species": "human", "number": number} for number in range(count)}
-
-
-def update_of(atlas_id: str, **run: object) -> dict[str, object]:
-    """Parameters of a run that changes every dataset of an atlas."""
-    change = {"steps": [{"rename": "species", "to": "organism"}]}
-    return {"update": {"atlas_id": atlas_id, "change": change, "run": run}}
-
-
-def process_id(process: str) -> int:
-    """The process id in what an execution records of its process (``…/pid/start``)."""
-    return int(process.split("/")[-2])
+    """Deployed as the documentation says."""
+    with deployed_on(prefect_server, tmp_path_factory.mktemp("deployed")) as found:
+        yield found

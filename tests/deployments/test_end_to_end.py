@@ -15,8 +15,8 @@ from prefect.exceptions import PrefectHTTPStatusError
 from prefect.states import Cancelling
 
 from polly_core.models.run import RunState, RunSummary
-from tests.deployments.conftest import DEPLOYMENT, Deployed, datasets, update_of
 from tests.support.datasets import fill, version_counts
+from tests.support.deployed import DEPLOYMENT, Deployed, datasets, update_of
 from tests.support.prefect import artifacts_of, ended, eventually, logs_of, task_runs_of
 
 pytestmark = pytest.mark.timeout(600)

@@ -38,7 +38,7 @@ def command(plan_file: str, running: Running, output: str) -> int:
     to_write = planned.plan.summary.counts.get("planned", 0)
     if to_write and not running.yes and not confirmed(f"Write {to_write} datasets?"):
         return 130
-    return tell(carry_out({"run": {"run_id": request.run_id}}), output)
+    return tell(carry_out(request.operation, {"run": {"run_id": request.run_id}}), output)
 
 
 def _planned_here(plan: PlanFile) -> RunId | None:

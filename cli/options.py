@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from polly_core.models.catalog import RunId, StudyId
 from polly_core.models.jsonvalue import Model
-from polly_core.models.run import Allowance, OnLease, RunOptions, Verify
+from polly_core.models.run import Allowance, Approval, OnLease, RunOptions, Verify, Wave
 from polly_core.models.selection import Selection
 from polly_core.settings import Settings
 from polly_core.transport.sources import absolute
@@ -87,7 +87,16 @@ def _kept_ids() -> str:
     return str(path)
 
 
-_PLAIN = ("concurrency", "shard_size", "verify", "on_lease", "priority", "patience")
+_PLAIN = (
+    "concurrency",
+    "shard_size",
+    "verify",
+    "on_lease",
+    "priority",
+    "patience",
+    "approval",
+    "repeat_unknown",
+)
 _ALLOWANCES = ("budget", "tolerate")
 
 
@@ -96,12 +105,21 @@ def _running(given: Given) -> Running:
     for key in _ALLOWANCES:
         if given[key] is not None:
             options[key] = _allowance(key, given[key])
+    if given["waves"] is not None:
+        options["waves"] = _waves(given["waves"])
     return Running(
         run_id=_uuid(given["run_id"]),
         options=checked(RunOptions, **options) if options else None,
         dry_run=given.get("dry_run", False),
         yes=given["yes"],
     )
+
+
+def _waves(text: str) -> tuple[Wave, ...]:
+    try:
+        return tuple(Wave.parse(part.strip()) for part in text.split(","))
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--waves") from None
 
 
 def _allowance(name: str, text: str) -> Allowance:
@@ -130,7 +148,10 @@ _SELECTION: Flags = {
     },
     "--ids": {"metavar": "FILE", "help": "File with one dataset id per line, or - (stdin)."},
     "--study": {"metavar": "S", "help": "All datasets of a study."},
-    "--manifest": {"metavar": "FILE", "help": "CSV, TSV or JSONL with a dataset_id column."},
+    "--manifest": {
+        "metavar": "FILE",
+        "help": "CSV, TSV, JSONL or Parquet with a dataset_id column.",
+    },
     "--failed-of": {"metavar": "RUN", "help": "What did not end well in that run."},
 }
 
@@ -156,6 +177,19 @@ _OPTIONS: Flags = {
         "metavar": "SECONDS",
         "help": "How long nothing may get through before the run stops (300).",
     },
+    "--waves": {
+        "metavar": "N,N%,…",
+        "help": "First so many, verified, then the next; the last size is repeated.",
+    },
+    "--approval": {
+        "type": click.Choice([v.value for v in Approval]),
+        "help": "What waits for an approval: nothing, the plan, or each wave (none).",
+    },
+    "--repeat-unknown": {
+        "is_flag": True,
+        "default": None,
+        "help": "Ask again for ingestions that may have been asked for and cannot be seen.",
+    },
 }
 _RUN_ID: Flags = {
     "--run-id": {
@@ -166,8 +200,20 @@ _RUN_ID: Flags = {
 _YES: Flags = {"--yes": {"is_flag": True, "help": "Do not ask."}}
 _DRY: Flags = {"--dry-run": {"is_flag": True, "help": "Plan and show; write nothing."}}
 
+_MANIFEST: Flags = {
+    "--manifest": {
+        "metavar": "FILE",
+        "required": True,
+        "help": "CSV, TSV, JSONL or Parquet, one row per item.",
+    }
+}
+
 takes_selection = gathered("selection", _SELECTION, _selection)
 """Hands the command ``selection: Selection``."""
+manifest_only = gathered(
+    "selection", _MANIFEST, lambda given: Selection(manifest_uri=absolute(given["manifest"]))
+)
+"""The same where the items are a manifest's rows."""
 takes_running = gathered("running", {**_RUN_ID, **_OPTIONS, **_DRY, **_YES}, _running)
 """Hands the command ``running: Running``."""
 takes_planning = gathered(

@@ -22,4 +22,4 @@ def command(run: str, running: Running, output: str) -> int:
         if known.state is RunState.FINISHED:
             return tell(summarise(ledger, known), output)
     parameters = {"run_id": known.run_id, **run_parameters(running)}
-    return tell(carry_out({"run": parameters}), output)
+    return tell(carry_out(known.spec.operation, {"run": parameters}), output)

@@ -16,12 +16,12 @@ from cli.render import plan_text, summary_text
 from polly_core.engine.planned import RunPlan, export_plan
 from polly_core.engine.request import RunRequest, Surroundings
 from polly_core.engine.session import Session, open_session
-from polly_core.errors import CannotProceed
 from polly_core.ledger.ledger import Ledger, open_ledger
 from polly_core.ledger.rows import RunRow
 from polly_core.models.jsonvalue import JsonObject
-from polly_core.models.run import RunSummary, StopReason
+from polly_core.models.run import OperationName, RunSummary, StopReason
 from polly_core.settings import Settings
+from tasks.surroundings import surroundings_from
 
 POLL_SECONDS = 0.2
 
@@ -32,19 +32,7 @@ def surroundings() -> Surroundings:
     Raises:
         CannotProceed: there is no key.
     """
-    settings = Settings()
-    if settings.api_key is None:
-        raise CannotProceed("no API key; set POLLY_API_KEY (and POLLY_API_URL for your server)")
-    return Surroundings(
-        api_url=settings.api_url,
-        api_key=settings.api_key,
-        s3_endpoint_url=settings.s3_endpoint_url,
-        ledger_url=settings.ledger(),
-        home=settings.home,
-        connect_timeout=settings.connect_timeout,
-        read_timeout=settings.read_timeout,
-        allowed_modules=settings.allowed_modules,
-    )
+    return surroundings_from(Settings())
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,22 +81,26 @@ def interruptible(session: Session) -> Iterator[None]:
         session.stop(StopReason.INTERRUPTED, "interrupted")
 
 
-def carry_out(parameters: JsonObject) -> RunSummary:
-    """Run the bulk-update flow in this process, on the local Prefect server if none is set."""
+def carry_out(operation: OperationName, fields: JsonObject) -> RunSummary:
+    """Run an operation's flow in this process, on the local Prefect server if none is set.
+
+    Args:
+        fields: of the flow's form.
+    """
     # Prefect reads its settings when it is imported.
     from cli.prefect_api import prefect_api
 
     with prefect_api(Settings().home) as api_url:
-        from flows.bulk_update import BulkUpdate, bulk_update
+        from flows.catalogue import bulk_of
         from flows.running import run_here
 
         def say(run_id: str, flow_run_id: str) -> None:
             where = f"{api_url.removesuffix('/api')}/runs/flow-run/{flow_run_id}"
             click.echo(f"run {run_id} (ingestion_run_id); in Prefect: {where}", err=True)
 
-        update = BulkUpdate.model_validate(parameters)
-        with shown("updating") as show:
-            return run_here(bulk_update, {"update": update}, on_progress=show, on_start=say)
+        bulk = bulk_of(operation)
+        with shown(operation.value) as show:
+            return run_here(bulk.flow, bulk.parameters(fields), on_progress=show, on_start=say)
 
 
 def run_parameters(running: Running) -> JsonObject:
@@ -119,6 +111,8 @@ def run_parameters(running: Running) -> JsonObject:
     for key in ("budget", "tolerate"):
         if key in given:
             given[key] = str(getattr(running.options, key))
+    if "waves" in given:
+        given["waves"] = ",".join(map(str, running.options.waves))
     return given
 
 

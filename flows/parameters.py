@@ -3,13 +3,24 @@
 Empty text stands for "not given": Prefect's form is clumsy about values that may be absent.
 """
 
-from typing import Literal, Self
+from abc import ABC, abstractmethod
+from typing import ClassVar, Literal, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from polly_core.models.catalog import DatasetId, RunId, StudyId
-from polly_core.models.run import Allowance, OnLease, RunOptions, Verify
+from polly_core.engine.request import RunRequest
+from polly_core.models.catalog import AtlasId, DatasetId, RunId, StudyId
+from polly_core.models.jsonvalue import JsonObject
+from polly_core.models.run import (
+    Allowance,
+    Approval,
+    OnLease,
+    OperationName,
+    RunOptions,
+    Verify,
+    Wave,
+)
 from polly_core.models.selection import Selection
 
 
@@ -107,6 +118,23 @@ class ExecutionForm(Form):
     priority: Literal["", "low", "medium", "high"] = Field(
         default="", description="Ingestion priority; empty leaves it to the service."
     )
+    waves: str = Field(
+        default="",
+        description="First this many, verified, then the next, for example 5,50,10%: the last "
+        "size is repeated. Empty: everything at once.",
+    )
+    approval: Approval = Field(
+        default=Approval.NONE,
+        description="What waits for somebody's approval: nothing, the plan, or every wave too.",
+    )
+    approval_timeout: float = Field(
+        default=86400.0, gt=0, description="Seconds to wait for an approval; then it stops."
+    )
+    repeat_unknown: bool = Field(
+        default=False,
+        description="Ask again for ingestions whose answer was lost, where the service does not "
+        "show whether they were asked for.",
+    )
 
     @field_validator("run_id")
     @classmethod
@@ -118,6 +146,11 @@ class ExecutionForm(Form):
     def _is_allowance(cls, text: str) -> str:
         return str(Allowance.parse(text))
 
+    @field_validator("waves")
+    @classmethod
+    def _are_waves(cls, text: str) -> str:
+        return ",".join(str(wave) for wave in waves_of(text))
+
     @model_validator(mode="after")
     def _consent(self) -> Self:
         if not self.plan_first and not self.yes:
@@ -125,6 +158,8 @@ class ExecutionForm(Form):
                 "plan_first is off: datasets would be written before all are planned; "
                 "set yes to true if that is wanted"
             )
+        if not self.plan_first and (self.waves or self.approval is not Approval.NONE):
+            raise ValueError("waves and approval need a plan first; set plan_first to true")
         return self
 
     def options(self) -> RunOptions | None:
@@ -132,7 +167,7 @@ class ExecutionForm(Form):
 
         A run that is taken up then keeps its own.
         """
-        if not self.model_fields_set - {"run_id", "plan_first", "yes"}:
+        if not self.model_fields_set - {"run_id", "plan_first", "yes", "approval_timeout"}:
             return None
         return RunOptions(
             concurrency=self.concurrency,
@@ -143,4 +178,101 @@ class ExecutionForm(Form):
             on_lease=self.on_lease,
             priority=self.priority or None,
             patience=self.patience,
+            waves=waves_of(self.waves),
+            approval=self.approval,
+            repeat_unknown=self.repeat_unknown,
         )
+
+
+def waves_of(text: str) -> tuple[Wave, ...]:
+    """Read ``5,50,10%``.
+
+    Raises:
+        ValueError: one of them is no size.
+    """
+    return tuple(Wave.parse(part.strip()) for part in text.split(",") if part.strip())
+
+
+def _shared_last(schema: JsonObject) -> None:
+    """What is particular to an operation stands before what all have."""
+    properties = schema["properties"]
+    assert isinstance(properties, dict)
+    for name in ("run", "credentials"):
+        properties[name] = properties.pop(name)
+
+
+class BulkForm(Form, ABC):
+    """Base of the flows' parameter models. A run that is taken up needs its id alone."""
+
+    model_config = ConfigDict(json_schema_extra=_shared_last)
+    operation: ClassVar[OperationName]
+
+    atlas_id: str = Field(default="", description="The atlas whose datasets are written.")
+    run: ExecutionForm = Field(default=ExecutionForm(), description="How to go about it.")
+    credentials: str = Field(
+        default="",
+        description="Name of a 'Polly Credentials' block; empty: the worker's environment.",
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        missing = [] if self.run.run_id else self.missing()
+        if missing:
+            raise ValueError(
+                f"a new run needs {', '.join(missing)}; to take up a run give its run.run_id"
+            )
+        return self
+
+    @abstractmethod
+    def missing(self) -> list[str]:
+        """What a new run needs and is not given, in the form's words."""
+
+    @abstractmethod
+    def description(self) -> JsonObject:
+        """What is to be done, as the operation's model in the core reads it."""
+
+    @abstractmethod
+    def selected(self) -> Selection:
+        """Which items."""
+
+    def request(self, own_run_id: str) -> RunRequest:
+        """What the core is asked to do, as the run of this id unless one is given."""
+        return RunRequest(
+            run_id=RunId(self.run.run_id or own_run_id),
+            atlas_id=AtlasId(self.atlas_id) if self.atlas_id else None,
+            operation=self.operation,
+            change=self.description() if self.atlas_id else None,
+            selection=self.selected(),
+            options=self.run.options(),
+            barrier=self.run.plan_first,
+            flow_run_id=own_run_id,
+        )
+
+
+class SelectingForm(BulkForm):
+    """The same, for operations on datasets that are there."""
+
+    selection: SelectionForm = Field(default=SelectionForm(), description="Which datasets.")
+
+    def missing(self) -> list[str]:
+        return [] if self.atlas_id else ["atlas_id"]
+
+    def selected(self) -> Selection:
+        return self.selection.selection()
+
+
+class ManifestForm(BulkForm):
+    """The same, for operations whose items are the rows of a manifest."""
+
+    manifest_uri: str = Field(
+        default="",
+        description="A manifest (CSV, TSV, JSONL or Parquet): s3://, https:// or a path that the "
+        "worker can read. Relative paths in it are relative to it.",
+    )
+
+    def missing(self) -> list[str]:
+        given = {"atlas_id": self.atlas_id, "manifest_uri": self.manifest_uri}
+        return [name for name, value in given.items() if not value]
+
+    def selected(self) -> Selection:
+        return Selection(manifest_uri=self.manifest_uri or None)

@@ -3,13 +3,13 @@
 import asyncio
 import logging
 import queue
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ParamSpec
 
-from prefect import State, Task, runtime
+from prefect import Flow, State, Task, flow, runtime
 from prefect.exceptions import TerminationSignal
 from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
@@ -17,28 +17,39 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from flows.artifacts import TABLE_ROWS
 from flows.limits import holding
 from flows.logs import kept_with_run
+from flows.parameters import BulkForm
 from flows.states import final_state, message_of
 from flows.telling import Teller
 from polly_core.engine.meter import Progress
-from polly_core.engine.request import RunRequest, Surroundings
+from polly_core.engine.request import RunRequest
 from polly_core.engine.session import Session, open_session
 from polly_core.errors import CannotProceed, LedgerError
-from polly_core.models.run import RunSummary, StopReason
+from polly_core.models.run import OperationName, RunSummary, StopReason
 from tasks.base import sharing
+from tasks.credentials import surroundings
 from tasks.prepare import plan, select
 
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.5
 
+P = ParamSpec("P")
+
+
+ShardTask = Task[[str, int], Any]
+BulkFlow = Flow[..., Any]
+
 
 @dataclass(frozen=True)
-class Job:
-    """What a flow carries out."""
+class Bulk:
+    """A bulk flow and the model of its one parameter, which is called like the operation."""
 
-    request: RunRequest
-    surroundings: Surroundings
-    shard_task: Task[[str, int], Any]
+    flow: BulkFlow
+    form: type[BulkForm]
+
+    def parameters(self, given: Mapping[str, object]) -> dict[str, object]:
+        """The flow's parameters from what the form's fields are given."""
+        return {self.form.operation.value: self.form.model_validate(given)}
 
 
 @dataclass
@@ -65,6 +76,20 @@ def own_run_id() -> str:
     return str(runtime.flow_run.id)
 
 
+def bulk_flow(
+    operation: OperationName,
+) -> Callable[[Callable[P, State[object]]], Flow[P, State[object]]]:
+    """Make a flow of a function, as every bulk flow is made."""
+    return flow(
+        name=f"bulk-{operation.value}",
+        flow_run_name=run_name(operation.value),
+        task_runner=two_shards(),
+        retries=0,
+        persist_result=True,
+        result_serializer="json",
+    )
+
+
 def run_name(operation: str) -> Callable[[], str]:
     """Names a flow run by its operation and ingestion_run_id; called when the run starts."""
 
@@ -77,8 +102,10 @@ def run_name(operation: str) -> Callable[[], str]:
     return name
 
 
-def carry_out(job: Job) -> State[object]:
-    """Run the job to an end of its own or to a stop; everything about it stands in the ledger.
+def carry_out(form: BulkForm, shard_task: ShardTask) -> State[object]:
+    """Run what the form asks for to an end of its own, or to a stop.
+
+    Everything about it stands in the ledger.
 
     Raises:
         InvalidInput: the request cannot be carried out.
@@ -87,7 +114,8 @@ def carry_out(job: Job) -> State[object]:
     """
     flow_run_id = own_run_id()
     teller = Teller(flow_run_id)
-    with kept_with_run(), open_session(job.request, job.surroundings) as session:
+    request = form.request(flow_run_id)
+    with kept_with_run(), open_session(request, surroundings(form.credentials)) as session:
         watching = observer.get()
         if watching is not None:
             watching.on_start(session.run_id, flow_run_id)
@@ -96,7 +124,7 @@ def carry_out(job: Job) -> State[object]:
         slots = session.options.concurrency
         with stopping(session), holding(slots), sharing(session):
             with stopping(session):
-                work(session, job, watch)
+                work(session, request, shard_task, watch)
             watch.wait_out()
         summary = session.finish()
         tell_the_end(session, teller, summary)
@@ -112,13 +140,13 @@ def tags_of(session: Session) -> tuple[str, ...]:
     )
 
 
-def work(session: Session, job: Job, watch: "Watch") -> None:
+def work(session: Session, request: RunRequest, shard_task: ShardTask, watch: "Watch") -> None:
     """Select, plan where a barrier is asked for, and let the shards run."""
     watch.see_to([select.submit(session.run_id)])
-    if job.request.barrier and not session.finished:
+    if request.barrier and not session.finished:
         watch.see_to([plan.submit(session.run_id)])
     shards = session.open_shards()
-    watch.see_to([job.shard_task.submit(session.run_id, shard) for shard in shards])
+    watch.see_to([shard_task.submit(session.run_id, shard) for shard in shards])
 
 
 def tell_the_end(session: Session, teller: Teller, summary: RunSummary) -> None:

@@ -26,8 +26,9 @@ from polly_core.errors import (
     Throttled,
     Unavailable,
 )
+from polly_core.ledger.rows import ShardNo
 from polly_core.models.catalog import RunId
-from polly_core.models.run import Counts
+from polly_core.models.run import Counts, OperationName
 from tasks.credentials import surroundings
 
 INFRASTRUCTURE = (
@@ -90,6 +91,18 @@ def session_of(run_id: str) -> Iterator[Session]:
         return
     with open_session(RunRequest(run_id=RunId(run_id)), surroundings()) as session:
         yield session
+
+
+def shard_task(operation: OperationName) -> Task[[str, int], State[Counts]]:
+    """The task that takes one shard of such a run to its end."""
+
+    @core_task(name=f"{operation.value}-shard", run_name="shard-{shard}")
+    def run_shard(run_id: str, shard: int) -> State[Counts]:
+        """Plan (where that is not done), apply and verify what is left of one shard."""
+        with session_of(run_id) as session:
+            return said(session.run_shard(ShardNo(shard)))
+
+    return run_shard
 
 
 def said(counts: Counts) -> State[Counts]:

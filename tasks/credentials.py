@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr
 from polly_core.engine.request import Surroundings
 from polly_core.errors import CannotProceed
 from polly_core.settings import Settings
+from tasks.surroundings import surroundings_from
 
 
 class PollyCredentials(Block):
@@ -37,28 +38,20 @@ def surroundings(credentials: str = "") -> Surroundings:
         CannotProceed: there is no key, no such block, or a deployment's run has no ledger to share.
     """
     settings = Settings()
-    block = _load(credentials) if credentials else None
-    key = block.api_key if block else settings.api_key
-    if key is None:
-        raise CannotProceed(
-            "no API key: set POLLY_API_KEY where the flow runs, "
-            "or save a 'Polly Credentials' block and give its name as 'credentials'"
-        )
     if settings.ledger_url is None and deployment.id:
         raise CannotProceed(
             "this run was started by a deployment, and its worker has no POLLY_LEDGER_URL: "
             "runs of several workers must share one ledger; set it in the work pool's or the "
             "deployment's environment (a PostgreSQL URL, or sqlite:///FILE for one machine)"
         )
-    return Surroundings(
-        api_url=(block.api_url if block else "") or settings.api_url,
-        api_key=key,
-        s3_endpoint_url=(block.s3_endpoint_url if block else "") or settings.s3_endpoint_url,
-        ledger_url=settings.ledger(),
-        home=settings.home,
-        connect_timeout=settings.connect_timeout,
-        read_timeout=settings.read_timeout,
-        allowed_modules=settings.allowed_modules,
+    if not credentials:
+        return surroundings_from(settings)
+    block = _load(credentials)
+    return surroundings_from(
+        settings,
+        api_key=block.api_key,
+        api_url=block.api_url,
+        s3_endpoint_url=block.s3_endpoint_url,
     )
 
 

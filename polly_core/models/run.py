@@ -176,6 +176,11 @@ class RunOptions(Model):
     patience: float = Field(default=300.0, ge=0)
     """How long nothing may get through before the run stops, resumable."""
 
+    @property
+    def needs_plan(self) -> bool:
+        """Whether everything has to be planned before the first write."""
+        return bool(self.waves) or self.approval is not Approval.NONE
+
 
 class RunSpec(Model):
     """What a run does, to what. Known at the start; its digest binds the run id."""

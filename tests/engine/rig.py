@@ -44,17 +44,6 @@ def at_passing(point: Point, passing: int, act: Callable[[], object]) -> Hook:
     return hook
 
 
-@dataclass(frozen=True)
-class FakePorts:
-    """Both ports are the fake."""
-
-    reader: FakeCatalog
-    writer: FakeCatalog
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-
 @dataclass
 class Rig:
     """Runs over one fake catalog and one ledger file."""
@@ -105,7 +94,7 @@ class Rig:
     @contextmanager
     def session(self, request: RunRequest) -> Iterator[Session]:
         def connector(_connection: Connection, _retrier: Retrier) -> Ports:
-            return FakePorts(self.fake, self.fake)
+            return self.fake
 
         # The hook may be changed while the session is open.
         with open_session(

@@ -4,18 +4,25 @@ import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from pydantic import Field
+
 from polly_core.engine.points import Hook, Point, pass_by
 from polly_core.ledger.ledger import Ledger
 from polly_core.ledger.rows import ItemRow, RunRow
 from polly_core.models.catalog import RunId
-from polly_core.models.jsonvalue import Model
+from polly_core.models.jsonvalue import JsonObject, Model
 from polly_core.models.run import ENDED_WELL, NOT_PROCESSED, NOT_WELL, ItemState, RunSummary
+from polly_core.planning.sheet import json_text
+from polly_core.transport.sources import beside
+
+FILE_COLUMNS = frozenset({"data", "file", "metadata_file"})
 
 
 class ReportRow(Model):
     """One item in a report. ``outcome`` is ``planned`` or ``selected`` if it was not processed."""
 
     dataset_id: str
+    file_name: str | None = None
     outcome: ItemState
     version_before: str | None = None
     version_after: str | None = None
@@ -23,27 +30,49 @@ class ReportRow(Model):
     inferred: bool = False
     """Authorship was inferred from content: the hosted service does not record it."""
     verified: bool = False
+    cells: JsonObject = Field(default_factory=dict)
+    """The item's manifest row, so that the report is a manifest of the same operation."""
+
+    def members(self) -> JsonObject:
+        """The row as JSON: its own members, then the manifest's cells beside them."""
+        own: JsonObject = self.model_dump(mode="json", exclude={"cells"})
+        if self.file_name is None:
+            del own["file_name"]
+        return own | {name: value for name, value in self.cells.items() if name not in own}
 
 
 def report_rows(
     ledger: Ledger, run_id: RunId, *, states: Iterable[ItemState] | None = None
 ) -> Iterator[ReportRow]:
     """Every item of a run in its order, streamed."""
+    manifest = ledger.run(run_id).spec.selection.manifest_uri
     for item in ledger.items(run_id, states=states, plans=False):
-        yield _row(item)
+        yield _row(item, manifest)
 
 
-def _row(item: ItemRow) -> ReportRow:
+def _row(item: ItemRow, manifest: str | None) -> ReportRow:
     seen = item.version_seen
     return ReportRow(
         dataset_id=item.dataset_id,
+        file_name=item.file_name or None,
         outcome=item.state,
         version_before=seen,
         version_after=item.version_after,
         reasons=item.reasons,
         inferred=item.inferred,
         verified=item.verified_at is not None,
+        cells=_cells(item.row or {}, manifest),
     )
+
+
+def _cells(row: JsonObject, manifest: str | None) -> JsonObject:
+    """The row's cells; files that were named relative to the manifest by where they are."""
+    found = {name: value for name, value in row.items() if name not in ReportRow.model_fields}
+    for name in FILE_COLUMNS & found.keys():
+        value = found[name]
+        if isinstance(value, str) and manifest is not None:
+            found[name] = beside(manifest, value)
+    return found
 
 
 def notable_items(ledger: Ledger, run_id: RunId, limit: int) -> list[ItemRow]:
@@ -63,7 +92,7 @@ def write_report(ledger: Ledger, run_id: RunId, path: Path, *, hook: Hook = pass
     part = path.with_name(f"{path.name}.part")
     with part.open("w", encoding="utf-8") as stream:
         for row in report_rows(ledger, run_id):
-            stream.write(row.model_dump_json() + "\n")
+            stream.write(json_text(row.members()) + "\n")
     part.replace(path)
     hook(Point.REPORTED)
     return path

@@ -1,69 +1,63 @@
-"""Report rows as JSON lines, CSV, TSV or Parquet, streamed."""
+"""Report rows as JSON lines, CSV, TSV or Parquet: manifests of the next run, streamed."""
 
-import csv
-import io
-import itertools
 import json
-from collections.abc import Iterable
-from typing import BinaryIO
+import tempfile
+from collections.abc import Iterable, Iterator
+from typing import IO, BinaryIO
 
 from polly_core.engine.report import ReportRow
+from polly_core.engine.sheetfile import FORMATS, write_sheet
 from polly_core.models.jsonvalue import JsonObject
+from polly_core.planning.cells import Column, Meaning, meaning
+from polly_core.planning.rowpatch import PREFIX
+from polly_core.planning.sheet import Layout, SheetColumn, json_text
 
-FORMATS = ("jsonl", "csv", "tsv", "parquet")
-COLUMNS = tuple(ReportRow.model_fields)
-PARQUET_ROWS = 10_000
+__all__ = ["COLUMNS", "FORMATS", "write_rows"]
+
+COLUMNS = tuple(name for name in ReportRow.model_fields if name != "cells")
+_FLAGS = frozenset({"inferred", "verified"})
 
 
 def write_rows(rows: Iterable[ReportRow], kind: str, stream: BinaryIO) -> int:
-    """Write every row; how many there were. Memory is flat in their number."""
-    if kind == "parquet":
-        return _parquet(rows, stream)
-    text = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True)
-    try:
-        return _lines(rows, text) if kind == "jsonl" else _table(rows, text, kind)
-    finally:
-        # The stream is the caller's to close.
-        text.detach()
+    """Write every row; how many there were. Memory is flat in their number.
+
+    The cells of the items' manifest rows stand beside the report's own columns.
+    """
+    if kind == "jsonl":
+        number = 0
+        for number, row in enumerate(rows, 1):  # noqa: B007 - the count is what is returned
+            stream.write((json_text(row.members()) + "\n").encode())
+        return number
+    with tempfile.TemporaryFile("w+", encoding="ascii") as spool:
+        layout = _spooled(rows, spool)
+        stored = dict.fromkeys(_FLAGS, "bool")
+        own = [SheetColumn(Column(name), stored=stored.get(name)) for name in COLUMNS]
+        return write_sheet(_read(spool), [*own, *layout.columns()], kind, stream)
 
 
-def _plain(row: ReportRow) -> JsonObject:
-    dumped: JsonObject = row.model_dump(mode="json")
-    return dumped
+def _spooled(rows: Iterable[ReportRow], spool: IO[str]) -> Layout:
+    """Keep the rows on disk while it is learned which columns they need."""
+    layout = Layout()
+    for row in rows:
+        layout.see_row(_meant(row.cells))
+        spool.write(json.dumps([_own(row), row.cells]) + "\n")
+    return layout
 
 
-def _flat(row: ReportRow) -> dict[str, str | bool | None]:
-    dumped = row.model_dump(mode="json")
-    return {**dumped, "reasons": "; ".join(row.reasons)}
+def _own(row: ReportRow) -> JsonObject:
+    found: JsonObject = row.model_dump(mode="json", exclude={"cells", "reasons"})
+    shown = {name: value for name, value in found.items() if value is not None}
+    return {**shown, "reasons": "; ".join(row.reasons)}
 
 
-def _lines(rows: Iterable[ReportRow], text: io.TextIOWrapper) -> int:
-    number = 0
-    for number, row in enumerate(rows, 1):  # noqa: B007 - the count is what is returned
-        text.write(json.dumps(_plain(row), ensure_ascii=False) + "\n")
-    return number
+def _read(spool: IO[str]) -> Iterator[dict[str, Meaning]]:
+    spool.seek(0)
+    for line in spool:
+        own, cells = json.loads(line)
+        yield {**own, **_meant(cells)}
 
 
-def _table(rows: Iterable[ReportRow], text: io.TextIOWrapper, kind: str) -> int:
-    delimiter = "," if kind == "csv" else "\t"
-    writer = csv.DictWriter(text, COLUMNS, delimiter=delimiter, lineterminator="\n")
-    writer.writeheader()
-    number = 0
-    for number, row in enumerate(rows, 1):  # noqa: B007 - the count is what is returned
-        writer.writerow(_flat(row))
-    return number
-
-
-def _parquet(rows: Iterable[ReportRow], stream: BinaryIO) -> int:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    text = pa.string()
-    flags = {"inferred", "verified"}
-    schema = pa.schema([(name, pa.bool_() if name in flags else text) for name in COLUMNS])
-    number, remaining = 0, iter(rows)
-    with pq.ParquetWriter(stream, schema) as writer:
-        while chunk := list(itertools.islice(remaining, PARQUET_ROWS)):
-            writer.write_table(pa.Table.from_pylist([_flat(row) for row in chunk], schema=schema))
-            number += len(chunk)
-    return number
+def _meant(cells: JsonObject) -> dict[str, Meaning]:
+    return {
+        name: meaning(value) if name.startswith(PREFIX) else value for name, value in cells.items()
+    }

@@ -9,7 +9,7 @@ from polly_core.models.jsonvalue import JsonValue
 from polly_core.planning.state import Action, Refused, State
 from polly_core.planning.values import ABSENT, MaybeJson, shown
 
-_WHOLE = re.compile(r"([+-]?[0-9]{1,1000})(?:\.0*)?", re.ASCII)
+_WHOLE = re.compile(r"([+-]?[0-9]{1,4000})(?:\.0*)?", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re.ASCII)
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}
 

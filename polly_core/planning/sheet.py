@@ -60,11 +60,13 @@ class SheetColumn:
     column: Column
     marks: bool = False
     wide: bool = False
+    stored: str | None = None
+    """How Parquet stores it, where its head does not say the type."""
 
     @property
     def native(self) -> str:
         """How Parquet stores it: as ``bool``, ``int``, ``float`` or ``str``."""
-        kind = self.column.kind
+        kind = self.stored or self.column.kind
         if kind not in ("bool", "int", "float") or self.marks or self.wide:
             return "str"
         return kind
@@ -115,7 +117,7 @@ class Layout:
 def _column(name: str, seen: _Seen) -> SheetColumn:
     kind = seen.kind
     if name.startswith(PREFIX):
-        kind = kind or ("str" if seen.marks else "json")
+        kind = kind or "str"
     elif kind == "str":
         kind = None
     return SheetColumn(Column(name, kind), seen.marks, seen.wide)

@@ -77,7 +77,7 @@ def test_nothing_to_report(kind: str) -> None:
 def test_parquet_is_written_in_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     import pyarrow.parquet as pq
 
-    monkeypatch.setattr("polly_core.engine.reportfile.PARQUET_ROWS", 2)
+    monkeypatch.setattr("polly_core.engine.sheetfile.PARQUET_ROWS", 2)
     written = pq.ParquetFile(io.BytesIO(_written("parquet", ROWS)))
     assert (written.num_row_groups, written.metadata.num_rows) == (2, 3)
 

@@ -1,7 +1,7 @@
 """Waits for somebody's approval: in Prefect's UI by a form, or anywhere by the ledger.
 
-The process waits and looks at both. A paused flow run takes no place of its queue. A deployment with
-a concurrency limit of its own cannot wait so: Prefect ends a paused run that has lost its slot.
+The process waits and looks at both. A paused flow run takes no place of its queue. A deployment
+with a concurrency limit of its own cannot wait so: Prefect ends a run that has lost its slot.
 """
 
 import logging
@@ -16,7 +16,9 @@ import httpx
 from prefect import runtime
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State, StateType
+from prefect.context import get_settings_context
 from prefect.input import RunInput, keyset_from_paused_state
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.states import Paused, Running
 from pydantic import Field, ValidationError, create_model
 
@@ -112,6 +114,9 @@ class Desk:
         self._pause: State[object] | None = None
         self._refused = ""
         self._away = False
+        # Prefect's client would try for a minute, and hold up an approval by the ledger.
+        with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
+            self._impatient = get_settings_context()
 
     def look(self, seconds: float) -> ApprovalForm | Answer | None:
         """An approval, a final no, or None as long as nobody has decided.
@@ -119,7 +124,8 @@ class Desk:
         Asks where it has not been asked. A Prefect server that is away is asked the next time.
         """
         try:
-            found = self._look(seconds)
+            with self._impatient:
+                found = self._look(seconds)
         except httpx.HTTPError as error:
             if not self._away:
                 log.warning("the approval cannot be asked for in Prefect, trying again: %s", error)
@@ -131,7 +137,7 @@ class Desk:
     def close(self) -> None:
         """Take the question back."""
         try:
-            with get_client(sync_client=True) as client:
+            with self._impatient, get_client(sync_client=True) as client:
                 state = client.read_flow_run(self._id).state
                 if state is not None and state.type is StateType.PAUSED:
                     client.set_flow_run_state(self._id, Running())
@@ -175,7 +181,7 @@ class Desk:
             timeout_seconds=int(seconds) + SPARE_SECONDS, pause_key=uuid4().hex
         )
         keyset = keyset_from_paused_state(pause)
-        pause.state_details.run_input_keyset = {**keyset}
+        pause.state_details.run_input_keyset = {str(k): v for k, v in keyset.items()}
         pause.message = f"waits for approval of {self._what}, digest {self._digest}"
         form = form_for(self._digest, self._text())
         form.save(keyset, self._id)

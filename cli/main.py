@@ -20,11 +20,25 @@ COMMANDS = {
     "resume": "take up a run that did not finish",
     "retry": "plan again what did not end well, and do it",
     "verify": "check that a run's promises still hold",
+    "pause": "hold a running run",
+    "continue": "let a paused run go on",
+    "cancel": "stop a running run; it stays resumable",
+    "throttle": "change how many requests a running run has in flight",
     "prefect": "start, stop or look at the local Prefect server",
+    "approve": "approve a run's plan or one of its waves",
     "deploy": "set deployments, limits and automations up on the Prefect server",
     "trigger": "start a deployment, as CI does, and exit as the run ended",
     "demo": "the whole story on the embedded default",
 }
+
+
+FAMILIES = {
+    "pause": ("control", "pause"),
+    "continue": ("control", "go_on"),
+    "cancel": ("control", "cancel"),
+    "throttle": ("control", "throttle"),
+}
+"""Commands that share a file: its module, and the command in it."""
 
 
 class LazyGroup(click.Group):
@@ -36,7 +50,8 @@ class LazyGroup(click.Group):
     def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command = importlib.import_module(f"cli.{cmd_name}").command
+        module, name = FAMILIES.get(cmd_name, (cmd_name, "command"))
+        command = getattr(importlib.import_module(f"cli.{module}"), name)
         assert isinstance(command, click.Command)
         return command
 

@@ -84,6 +84,10 @@ class Reader(Protocol):
         """Recorded ingestion requests of a run, oldest first; empty where they are not recorded."""
         ...
 
+    def holds(self, location: str) -> bool:
+        """Whether a location is in this atlas's part of the store, there or not."""
+        ...
+
     def stat(self, location: str) -> ObjectStat:
         """The object, pinned. Raises ``ObjectMissing`` (a ``StorageError``) where it is gone."""
         ...

@@ -44,6 +44,7 @@ from polly_core.models.wire import (
 from polly_core.transport.credentials import CredentialCache, Form, Grant
 from polly_core.transport.downloads import Downloads
 from polly_core.transport.objects import MetadataObjects
+from polly_core.transport.s3uri import parse_s3_uri
 from polly_core.transport.session import ReadSession
 
 AttributesT = TypeVar("AttributesT", bound=WireModel)
@@ -142,6 +143,12 @@ class HttpReader:
         path = self._paths.ingestions(run_id, dataset_id)
         found = self._all(ListDocument[IngestionAttributes], path)
         return [ingestion_record(resource) for resource in found]
+
+    def holds(self, location: str) -> bool:
+        grant, uri = self._credentials.grant(self._form), parse_s3_uri(location)
+        prefix = grant.prefix.rstrip("/")
+        inside = uri.key.startswith(f"{prefix}/") if prefix else True
+        return uri.bucket == grant.bucket and inside
 
     def stat(self, location: str) -> ObjectStat:
         return self._downloads.stat(self._form, location)

@@ -14,7 +14,7 @@ from polly_core.models.catalog import (
 )
 from polly_core.models.run import FileTarget, ObjectSource, Planned, StepResult
 from polly_core.operations.base import Draft
-from polly_core.operations.fetching import local_file
+from polly_core.operations.fetching import Fetcher
 
 DATA = "data"
 DATASET = "dataset"
@@ -66,16 +66,17 @@ def version_made(done: tuple[StepResult, ...]) -> VersionId | None:
 
 
 def do_step(
-    ports: Ports, dataset_id: DatasetId, draft: Draft, step: str, stamp: WriteStamp
+    ports: Ports, fetcher: Fetcher, draft: Draft, step: str, stamp: WriteStamp
 ) -> StepResult:
     """Do one step."""
+    dataset_id = draft.planned.dataset_id
     planned = draft.planned
     if step == DATASET:
         return StepResult(step=step, version_id=_dataset(ports, dataset_id, draft, stamp))
     if step == DATA:
         assert planned.data is not None
         key = ObjectKey(dataset_id, extension=planned.data.extension)
-        return StepResult(step=step, location=_put(ports, planned.data, key))
+        return StepResult(step=step, location=_put(ports, fetcher, planned.data, key))
     if step.startswith(DETACH):
         ports.writer.detach(dataset_id, step.removeprefix(DETACH))
         return StepResult(step=step)
@@ -83,15 +84,15 @@ def do_step(
     if step.startswith(OBJECT):
         assert file.source is not None
         key = ObjectKey(dataset_id, file_name=file.file_name)
-        return StepResult(step=step, location=_put(ports, file.source, key))
+        return StepResult(step=step, location=_put(ports, fetcher, file.source, key))
     attached = ports.writer.attach(dataset_id, _new_file(file, draft))
     return StepResult(step=step, location=attached.file_location)
 
 
-def _put(ports: Ports, source: ObjectSource, key: ObjectKey) -> str:
+def _put(ports: Ports, fetcher: Fetcher, source: ObjectSource, key: ObjectKey) -> str:
     if source.atlas_id is not None:
         return ports.store.copy(source.uri, key, atlas_id=source.atlas_id)
-    with local_file(source) as path:
+    with fetcher.planned(source) as path:
         return ports.store.upload(path, key)
 
 
@@ -145,7 +146,8 @@ def _change(draft: Draft) -> DatasetChange:
     if wanted is not None and wanted.data_type != seen.data_type:
         sent.add("data_type")
     location = _data_location(draft)
-    if location is not None and location != seen.data_location:
+    data_seen = (seen.data_location, seen.data_format)
+    if wanted is not None and (location, wanted.data_format) != data_seen:
         sent.update({"data_s3_uri", "data_format"})
     if planned.study is not None:
         sent.add("study_id")

@@ -5,6 +5,8 @@ dataset is gone, after it was seen; the file's pinned location and tag are ours;
 wanted one. A server that records ingestions names our run besides.
 """
 
+from functools import cached_property
+
 from polly_core.catalog.ports import Ports, Reader
 from polly_core.errors import InvalidInput
 from polly_core.models.catalog import DatasetRecord, RunId, WriteStamp
@@ -22,6 +24,7 @@ from polly_core.models.run import (
 from polly_core.operations import proving, settling
 from polly_core.operations.base import Draft, Drift, Verified, Written
 from polly_core.operations.drifting import drift_of
+from polly_core.operations.fetching import Fetcher
 from polly_core.operations.stepping import DATASET, do_step, left, result_of, version_made
 from polly_core.planning.diff import apply_patch
 
@@ -31,6 +34,11 @@ class Transition:
 
     By itself it does what is planned already, as a plan file or a resume has it.
     """
+
+    @cached_property
+    def _fetcher(self) -> Fetcher:
+        """Of the bytes that items bring along."""
+        return Fetcher()
 
     @property
     def calls_to_plan(self) -> bool:
@@ -72,7 +80,7 @@ class Transition:
         steps = left(draft.planned, draft.done)
         if not steps:
             return Applied(version_id=version_made(draft.done))
-        result = do_step(ports, draft.planned.dataset_id, draft, steps[0], stamp)
+        result = do_step(ports, self._fetcher, draft, steps[0], stamp)
         if len(steps) > 1:
             return result
         made = result.version_id or version_made(draft.done)

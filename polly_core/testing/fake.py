@@ -176,6 +176,9 @@ class FakeCatalog(Scripted):
                 if entry.run_id == run_id and dataset_id in {None, entry.dataset_id}
             ]
 
+    def holds(self, location: str) -> bool:
+        return str(parse_s3_uri(location)).startswith(self._atlas.root)
+
     def stat(self, location: str) -> ObjectStat:
         with self._reading(_owner(location, self._atlas_id)):
             return self.objects.stat(location)

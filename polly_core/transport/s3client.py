@@ -161,5 +161,7 @@ def _converted(error: "ClientError", uri: S3Uri, grant: Grant) -> StorageError:
             f"the object store refuses fresh credentials ({code}) for {uri}; check that the "
             "endpoint is the store of this service"
         )
+    if code == "NoSuchUpload":
+        return StorageUnavailable(f"the object store has dropped the upload of {uri}; try again")
     # A HEAD has no body: its code is the bare status.
     return storage_error("" if code.isdigit() else code, status, uri, grant)

@@ -1,5 +1,6 @@
 """Uploads and copies: skipped where the content is there already, aborted where they fail."""
 
+import hashlib
 import logging
 import threading
 from collections.abc import Iterator
@@ -33,6 +34,8 @@ _THREADS = 6
 _COPIED_AT_ONCE = 256 * 1024 * 1024
 # Below this a look at the store costs as much as the upload.
 _SKIP_FROM = 1024
+# A copy in parts gets a tag of its own, so it says what it is a copy of.
+_COPY_OF = "polly-copy-of"
 # Bodies above a size that are in memory at the same time.
 _BODIES = 12
 _SMALL = 512 * 1024
@@ -125,15 +128,16 @@ class Uploads:
             ),
             bare_403_is_stale=True,
         )
-        origin: CopySourceTypeDef = {"Bucket": source.bucket, "Key": source.key}
-        pinned = head.get("VersionId") or source.version_id
-        if pinned is not None:
-            origin["VersionId"] = pinned
+        pinned = source._replace(version_id=head.get("VersionId") or source.version_id)
         size = head["ContentLength"]
-        if looking is not None and size >= _SKIP_FROM and not _encrypted(head):
-            present = self._present(looking, target, size, head["ETag"].strip('"'))
+        if looking is not None and size >= _SKIP_FROM:
+            tag = None if _encrypted(head) else head["ETag"].strip('"')
+            present = self._present(looking, target, size, tag, copy_of=pinned)
             if present is not None:
                 return present
+        origin: CopySourceTypeDef = {"Bucket": pinned.bucket, "Key": pinned.key}
+        if pinned.version_id is not None:
+            origin["VersionId"] = pinned.version_id
         if size <= _COPIED_AT_ONCE:
             copied = self._clients.call(
                 form,
@@ -143,34 +147,43 @@ class Uploads:
                 ),
             )
             return S3Uri(target.bucket, target.key, copied.get("VersionId"))
-        return self._copy_parts(form, origin, target, size)
+        with self._multipart(form, target, copy_of=pinned) as upload_id:
+            try:
+                return self._copy_parts(form, origin, target, size, upload_id)
+            except StorageError:
+                # As above: the first completion may have succeeded unheard.
+                there = self._present(looking or form, target, size, None, copy_of=pinned)
+                if there is None:
+                    raise
+                return there
 
     def _copy_parts(
-        self, form: Form, origin: "CopySourceTypeDef", target: S3Uri, size: int
+        self, form: Form, origin: "CopySourceTypeDef", target: S3Uri, size: int, upload_id: str
     ) -> S3Uri:
         step = part_size_for(size)
-        with self._multipart(form, target) as upload_id:
 
-            def send(number: int) -> "CompletedPartTypeDef":
-                start = (number - 1) * step
-                sent = self._clients.call(
-                    form,
-                    target,
-                    lambda client: client.upload_part_copy(
-                        Bucket=target.bucket,
-                        Key=target.key,
-                        UploadId=upload_id,
-                        PartNumber=number,
-                        CopySource=origin,
-                        CopySourceRange=f"bytes={start}-{min(start + step, size) - 1}",
-                    ),
-                )
-                return {"PartNumber": number, "ETag": sent["CopyPartResult"]["ETag"]}
+        def send(number: int) -> "CompletedPartTypeDef":
+            start = (number - 1) * step
+            sent = self._clients.call(
+                form,
+                target,
+                lambda client: client.upload_part_copy(
+                    Bucket=target.bucket,
+                    Key=target.key,
+                    UploadId=upload_id,
+                    PartNumber=number,
+                    CopySource=origin,
+                    CopySourceRange=f"bytes={start}-{min(start + step, size) - 1}",
+                ),
+            )
+            return {"PartNumber": number, "ETag": sent["CopyPartResult"]["ETag"]}
 
-            parts = in_threads(send, -(-size // step), threads=_THREADS)
-            return self._complete(form, target, upload_id, parts).uri
+        parts = in_threads(send, -(-size // step), threads=_THREADS)
+        return self._complete(form, target, upload_id, parts).uri
 
-    def _present(self, form: Form, target: S3Uri, size: int, tag: str) -> S3Uri | None:
+    def _present(
+        self, form: Form, target: S3Uri, size: int, tag: str | None, copy_of: S3Uri | None = None
+    ) -> S3Uri | None:
         """The current version where it holds this content; any refusal counts as absent."""
         try:
             head = self._clients.call(
@@ -180,8 +193,9 @@ class Uploads:
             )
         except StorageError:
             return None
-        same = head["ContentLength"] == size and head["ETag"].strip('"') == tag
-        if not same or _encrypted(head):
+        same = tag is not None and head["ETag"].strip('"') == tag and not _encrypted(head)
+        marked = copy_of is not None and head["Metadata"].get(_COPY_OF) == _mark(copy_of)
+        if head["ContentLength"] != size or not (same or marked):
             return None
         return S3Uri(target.bucket, target.key, head.get("VersionId"))
 
@@ -197,11 +211,16 @@ class Uploads:
         return S3Uri(target.bucket, target.key, sent.get("VersionId"))
 
     @contextmanager
-    def _multipart(self, form: Form, target: S3Uri) -> Iterator[str]:
+    def _multipart(
+        self, form: Form, target: S3Uri, *, copy_of: S3Uri | None = None
+    ) -> Iterator[str]:
+        marks = {} if copy_of is None else {_COPY_OF: _mark(copy_of)}
         begun = self._clients.call(
             form,
             target,
-            lambda client: client.create_multipart_upload(Bucket=target.bucket, Key=target.key),
+            lambda client: client.create_multipart_upload(
+                Bucket=target.bucket, Key=target.key, Metadata=marks
+            ),
         )
         upload_id = begun["UploadId"]
         try:
@@ -238,6 +257,10 @@ class Uploads:
         )
         etag = None if _encrypted(done) else done["ETag"].strip('"')
         return _Stored(S3Uri(target.bucket, target.key, done.get("VersionId")), etag)
+
+
+def _mark(source: S3Uri) -> str:
+    return hashlib.sha256(str(source).encode()).hexdigest()
 
 
 def _encrypted(answer: "_MayBeEncrypted") -> bool:

@@ -4,6 +4,9 @@ import errno
 import hashlib
 import os
 import threading
+import time
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -175,6 +178,7 @@ class Store:
         return Reply(206, found, headers)
 
 
+PLACE = {"bucket_name": "bucket", "prefix": "17", "access_level": "write"}
 LOCATION = "s3://bucket/9/v2/D/D.gct?versionId=v1"
 
 
@@ -300,6 +304,121 @@ def test_a_failed_upload_is_aborted(
         with pytest.raises(kind):
             sender.upload(FORM, source, S3Uri("bucket", "9/v2/D/D.gct"))
         assert stub.paths("DELETE") == ["/bucket/9/v2/D/D.gct?uploadId=U1"]
+
+
+@pytest.mark.parametrize(("size", "at_once"), [(1024, True), (9 * MIB, False)])
+def test_a_copy_that_is_there_is_not_made_again(
+    transport: Transport,
+    atlas: RunningAtlas,
+    module_atlas: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    size: int,
+    at_once: bool,
+) -> None:
+    if not at_once:
+        monkeypatch.setattr(uploads, "_COPIED_AT_ONCE", MIB)
+    other = atlas.new_atlas()
+    copying = Form(module_atlas, other)
+    grant = transport.credentials.grant(copying)
+    there = S3Uri(grant.bucket, f"{grant.prefix}/v2/C/c")
+    form, uri = target(transport, module_atlas, f"again-{size}")
+
+    def copied(content: bytes) -> S3Uri:
+        (tmp_path / "s").write_bytes(content)
+        stored = transport.uploads.upload(form, tmp_path / "s", uri)
+        return transport.uploads.copy(copying, stored, there, looking=Form(other))
+
+    first = copied(b"a" * size)
+    assert copied(b"a" * size) == first
+    assert copied(b"b" * size) != first
+    transport.downloads.download(Form(other), str(first), tmp_path / "d")
+    assert (tmp_path / "d").read_bytes() == b"a" * size
+
+
+def test_a_completion_that_was_not_heard_is_found(tmp_path: Path) -> None:
+    begun = "<InitiateMultipartUploadResult><UploadId>U1</UploadId></InitiateMultipartUploadResult>"
+    part = "<CopyPartResult><ETag>x</ETag></CopyPartResult>"
+    gone = "<Error><Code>NoSuchUpload</Code></Error>"
+    marks: dict[str, str] = {}
+    lost = False
+
+    def answer(asked: Asked) -> Reply:
+        if asked.path == "/session-tokens":
+            return Reply(201, tokens(stub.url, copy_dest_details=PLACE))
+        if asked.method == "POST" and asked.path.endswith("?uploads"):
+            marks.update({k: v for k, v in asked.headers.items() if k.startswith("x-amz-meta-")})
+            return Reply(200, begun, {"Content-Type": "application/xml"})
+        if asked.method == "PUT":
+            return Reply(200, part, {"Content-Type": "application/xml"})
+        if asked.method == "POST":
+            return Reply(404, gone, {"Content-Type": "application/xml"})
+        source = asked.path.endswith("versionId=v1")
+        headers = {"ETag": '"e"', "x-amz-version-id": "v1" if source else "v2"}
+        shown = headers if source or lost else {**headers, **marks}
+        return Reply(200, None, shown, cut=300 * MIB)
+
+    with serving(answer=answer) as stub:
+        source, there = S3Uri("bucket", "9/k", "v1"), S3Uri("bucket", "17/k")
+        transport = open_transport(service(stub.url))
+        copied = transport.uploads.copy(Form("9", "17"), source, there)
+        assert copied == there._replace(version_id="v2")
+        assert stub.paths("DELETE") == []
+        lost = True
+        with pytest.raises(StorageUnavailable, match="dropped"):
+            transport.uploads.copy(Form("9", "17"), source, there)
+        assert stub.paths("DELETE") == ["/bucket/17/k?uploadId=U1"]
+
+
+def test_no_more_calls_at_once_than_connections(caplog: pytest.LogCaptureFixture) -> None:
+    lock = threading.Lock()
+    under_way, most = 0, 0
+
+    def answer(asked: Asked) -> Reply:
+        nonlocal under_way, most
+        if asked.path == "/session-tokens":
+            return Reply(201, tokens(stub.url))
+        with lock:
+            under_way += 1
+            most = max(most, under_way)
+        time.sleep(0.02)
+        with lock:
+            under_way -= 1
+        return Reply(200, None, {"ETag": '"e"', "x-amz-version-id": "v1"}, cut=1)
+
+    with serving(answer=answer) as stub, ThreadPoolExecutor(64) as pool:
+        transport = open_transport(service(stub.url, pool_size=5))
+        found = list(pool.map(lambda _: transport.downloads.stat(FORM, LOCATION), range(64)))
+    assert {(stat.location, stat.size, stat.etag) for stat in found} == {(LOCATION, 1, "e")}
+    assert 2 <= most <= 5
+    assert "pool is full" not in caplog.text
+
+
+@pytest.mark.soak
+def test_memory_does_not_grow_with_the_number_and_size_of_files(
+    transport: Transport, module_atlas: str, tmp_path: Path
+) -> None:
+    count, size = 5, 64 * MIB
+    for number in range(count):
+        with (tmp_path / f"s{number}").open("wb") as file:
+            for _ in range(size // MIB):
+                file.write(os.urandom(MIB))
+
+    def send(number: int) -> S3Uri:
+        form, uri = target(transport, module_atlas, f"memory-{number}")
+        return transport.uploads.upload(form, tmp_path / f"s{number}", uri)
+
+    send(0)
+    tracemalloc.start()
+    try:
+        with ThreadPoolExecutor(count) as pool:
+            stored = list(pool.map(send, range(count)))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert all(uri.version_id for uri in stored)
+    # Twelve parts of 8 MiB, of the 320 MiB; without a bound thirty parts would be in memory.
+    assert peak < 130 * MIB
 
 
 def test_a_file_that_changes_meanwhile_is_noticed(tmp_path: Path) -> None:

@@ -16,9 +16,10 @@ which take it for a formula, a text that begins with ``=``, ``+``, ``-`` or ``@`
 backslash in front as well, and export writes it so.
 
 A column's name may end in its type: ``:str``, ``:int``, ``:float``, ``:bool`` or ``:json`` (the
-last such ending is no part of the name). A JSON string in a ``:json`` cell is never a mark. In a
-``metadata`` column of CSV or TSV without a type, cells are text, and cells that could as well be
-something else (``42``, ``1e5``, ``TRUE``, ``NA``) are refused.
+last such ending is no part of the name). Parquet's own types count where there is none. A JSON
+string in a ``:json`` cell is never a mark. In a ``metadata`` column of CSV or TSV without a type,
+cells are text, and cells that could as well be something else (``42``, ``1e5``, ``TRUE``, ``NA``)
+are refused.
 """
 
 import math
@@ -98,12 +99,17 @@ def meaning(value: JsonValue) -> Meaning:
             return ""
     if _ESCAPED.fullmatch(value):
         return value[1:]
-    if _LIKE_A_MARK.fullmatch(value):
+    if looks_like_a_mark(value):
         raise ValueError(
             f"{shown(value)} is almost a mark; the marks are {NULL_MARK}, {DELETE_MARK} and "
             f"{EMPTY_MARK}, the text itself is written \\{value.strip()}"
         )
     return value
+
+
+def looks_like_a_mark(value: JsonValue) -> bool:
+    """Whether it is a mark, or almost one."""
+    return isinstance(value, str) and _LIKE_A_MARK.fullmatch(value) is not None
 
 
 def written(value: Meaning, *, formulas: bool = False) -> JsonValue:
@@ -116,7 +122,7 @@ def written(value: Meaning, *, formulas: bool = False) -> JsonValue:
         return DELETE_MARK
     if not isinstance(value, str):
         return value
-    if _ESCAPED.fullmatch(value) or _LIKE_A_MARK.fullmatch(value):
+    if _ESCAPED.fullmatch(value) or looks_like_a_mark(value):
         return f"\\{value}"
     return f"\\{value}" if formulas and value.startswith(_FORMULA) else value
 
@@ -176,7 +182,7 @@ def metadata_cell(column: Column, text: str) -> JsonValue:
     Raises:
         ValueError: the cell is not of the column's type, or could be of several.
     """
-    if column.kind == "str" or _LIKE_A_MARK.fullmatch(text):
+    if column.kind == "str" or looks_like_a_mark(text):
         return text
     if column.kind is None:
         return unambiguous(column, text)

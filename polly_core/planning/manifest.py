@@ -20,6 +20,7 @@ from polly_core.models.jsonvalue import JsonObject, JsonValue
 from polly_core.planning.cells import (
     NULL_MARK,
     Column,
+    looks_like_a_mark,
     meaning,
     metadata_cell,
     of_kind,
@@ -223,6 +224,11 @@ class _Layouts:
             value = cells[name]
             if not isinstance(value, str) and not (value is None and name in _MAY_BE_NULL):
                 self._problems.add(line, f"expected a text in {name}, found {shown(value)}")
+        data_type = cells.get("data_type", "")
+        if looks_like_a_mark(data_type):
+            self._problems.add(
+                line, f"expected a data type, which cannot be removed, found {shown(data_type)}"
+            )
         link = cells.get(LINK_COLUMN)
         if link is not None and not isinstance(link, bool):
             self._problems.add(line, f"expected true or false in link, found {shown(link)}")

@@ -83,7 +83,9 @@ def _reader(column: Column, kind: Any, cell: CellReader) -> _Read | None:
     if types.is_dictionary(kind):
         kind = kind.value_type
     if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
-        return lambda value: cell(column, value)
+        # The file itself says that these are texts.
+        text = Column(column.name, column.kind or "str")
+        return lambda value: cell(text, value)
     if types.is_floating(kind) and column.kind is None:
         return lambda value: _float(column, value)
     if types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind):

@@ -10,6 +10,7 @@ from polly_core.models.catalog import DatasetId
 from polly_core.models.jsonvalue import JsonObject, Model, canonical_json
 from polly_core.models.run import Decision, Invalid, Item, PatchOp, Planned, Skipped, Unchanged
 from polly_core.planning.diff import op_json
+from polly_core.planning.wording import actions_of, change_text
 
 MAX_DISTINCT = 1000
 SHOWN_GROUPS = 100
@@ -25,7 +26,13 @@ class ChangeGroup(Model):
     patch: tuple[JsonObject, ...]
     """RFC 6902 operations with what stood there before."""
     data_type: tuple[str, str] | None = None
+    actions: tuple[str, ...] = ()
+    """What is done beside the metadata: create, delete, a study, files."""
     """Before and after, where it changes."""
+
+    def text(self) -> str:
+        """What is done to these items, on one line."""
+        return change_text(self.actions, self.patch, self.data_type)
 
 
 class Tally(Model):
@@ -124,13 +131,15 @@ class PlanTally:
         for text in planned.not_recoverable:
             self._not_recoverable.add(text, dataset_id)
         data_type = _type_change(planned)
-        patch = tuple(map(op_json, planned.patch))
-        key = canonical_json([*patch, data_type])
+        # Every new dataset's metadata is its own; there is nothing identical to be shown.
+        changed = planned.patch if planned.seen else ()
+        patch, actions = tuple(map(op_json, changed)), actions_of(planned)
+        key = canonical_json([*patch, data_type, *actions])
         if self._changes.add(key, dataset_id):
             self._patches[key] = ChangeGroup(
-                count=1, example=dataset_id, patch=patch, data_type=data_type
+                count=1, example=dataset_id, patch=patch, data_type=data_type, actions=actions
             )
-        self._count_fields(planned.patch, data_type is not None)
+        self._count_fields(changed, data_type is not None)
 
     def _count_fields(self, patch: tuple[PatchOp, ...], data_type_changes: bool) -> None:
         touched = [(op.path, op.op) for op in patch]

@@ -1,0 +1,63 @@
+"""Plans in words for a person."""
+
+import json
+from collections.abc import Sequence
+
+from polly_core.models.jsonvalue import JsonObject, JsonValue
+from polly_core.models.run import Planned
+
+SHOWN_OPERATIONS = 3
+LONGEST_VALUE = 60
+
+
+def actions_of(planned: Planned) -> tuple[str, ...]:
+    """What a plan does beside changing metadata, in words that items have in common."""
+    found = []
+    if planned.seen is None:
+        found.append("create" if planned.ended is None else "bring back")
+    if planned.deletes:
+        found.append("delete")
+    if planned.triggers:
+        found.append("trigger ingestion")
+    if planned.study is not None and planned.seen is not None:
+        study = planned.study.study_id
+        found.append(f"move into study {study}" if study else "leave the study")
+    if planned.data is not None or _moves_data(planned):
+        found.append("replace the data" if planned.seen else "put the data in")
+    if planned.attach:
+        found.append(f"attach {_files(len(planned.attach))}")
+    if planned.detach:
+        found.append(f"detach {_files(len(planned.detach))}")
+    return tuple(found)
+
+
+def _moves_data(planned: Planned) -> bool:
+    seen, wanted = planned.seen, planned.wanted
+    return bool(seen and wanted and wanted.data_location not in {None, seen.data_location})
+
+
+def _files(number: int) -> str:
+    return "1 file" if number == 1 else f"{number} files"
+
+
+def change_text(
+    actions: Sequence[str], patch: Sequence[JsonObject], data_type: tuple[str, str] | None
+) -> str:
+    """What is done to an item, on one line."""
+    parts = [*actions, *(_operation(op) for op in patch[:SHOWN_OPERATIONS])]
+    if data_type is not None:
+        parts.append(f"data_type {data_type[0]!r} → {data_type[1]!r}")
+    if len(patch) > SHOWN_OPERATIONS:
+        parts.append(f"{len(patch) - SHOWN_OPERATIONS} more")
+    return "; ".join(parts)
+
+
+def _operation(op: JsonObject) -> str:
+    before = _value(op["before"]) if "before" in op else "nothing"
+    after = _value(op["value"]) if op["op"] != "remove" else "nothing"
+    return f"{op['path']} {before} → {after}"
+
+
+def _value(value: JsonValue) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"

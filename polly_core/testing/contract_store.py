@@ -101,6 +101,8 @@ class StoreContract:
         for lost in (
             bare.replace("GSE1.gct", "absent.gct"),
             f"{bare.replace('GSE1.gct', 'absent.gct')}?versionId={version}",
+            f"{bare}?versionId={version[::-1]}",
+            f"{bare}?versionId=no-version",
         ):
             with pytest.raises(ObjectMissing):
                 place.reader.stat(lost)

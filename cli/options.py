@@ -12,7 +12,15 @@ from pydantic import ValidationError
 
 from polly_core.models.catalog import RunId, StudyId
 from polly_core.models.jsonvalue import Model
-from polly_core.models.run import Allowance, Approval, OnLease, RunOptions, Verify, Wave
+from polly_core.models.run import (
+    Allowance,
+    Approval,
+    OnLease,
+    RunOptions,
+    Verify,
+    Wave,
+    parse_budget,
+)
 from polly_core.models.selection import Selection
 from polly_core.settings import Settings
 from polly_core.transport.sources import absolute
@@ -97,14 +105,14 @@ _PLAIN = (
     "approval",
     "repeat_unknown",
 )
-_ALLOWANCES = ("budget", "tolerate")
 
 
 def _running(given: Given) -> Running:
     options = {key: given[key] for key in _PLAIN if given[key] is not None}
-    for key in _ALLOWANCES:
-        if given[key] is not None:
-            options[key] = _allowance(key, given[key])
+    if given["tolerate"] is not None:
+        options["tolerate"] = _allowance("tolerate", given["tolerate"])
+    if given["budget"] is not None:
+        options.update(_budgets(given["budget"]))
     if given["waves"] is not None:
         options["waves"] = _waves(given["waves"])
     return Running(
@@ -113,6 +121,14 @@ def _running(given: Given) -> Running:
         dry_run=given.get("dry_run", False),
         yes=given["yes"],
     )
+
+
+def _budgets(text: str) -> dict[str, object]:
+    try:
+        whole, single = parse_budget(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--budget") from None
+    return {**({"budget": whole} if whole else {}), **({"budgets": single} if single else {})}
 
 
 def _waves(text: str) -> tuple[Wave, ...]:
@@ -158,7 +174,10 @@ _SELECTION: Flags = {
 _OPTIONS: Flags = {
     "--concurrency": {"type": click.IntRange(1, 1024), "help": "Most requests in flight (64)."},
     "--shard-size": {"type": click.IntRange(1, 1000), "help": "Items per task run (500)."},
-    "--budget": {"metavar": "N|N%", "help": "Bad outcomes that stop the run (10%)."},
+    "--budget": {
+        "metavar": "N|N%",
+        "help": "Bad outcomes that stop the run (10%); of one kind besides: 10%,conflict=0.",
+    },
     "--tolerate": {"metavar": "N|N%", "help": "Bad outcomes that still exit with 0 (0)."},
     "--verify": {
         "type": click.Choice([v.value for v in Verify]),

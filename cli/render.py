@@ -1,17 +1,14 @@
 """Plans and summaries as text for a person."""
 
-import json
 from collections.abc import Iterator
 
 from polly_core.engine.planned import RunPlan
 from polly_core.ledger.rows import RunRow
-from polly_core.models.jsonvalue import JsonValue
 from polly_core.models.run import RunState, RunSummary
-from polly_core.planning.summary import ChangeGroup, PlanSummary, Tally
+from polly_core.planning.summary import PlanSummary, Tally
 
 SHOWN_GROUPS = 8
 SHOWN_REASONS = 10
-LONGEST_VALUE = 60
 
 
 def plan_text(run: RunRow, plan: RunPlan) -> str:
@@ -80,30 +77,10 @@ def _fields(summary: PlanSummary) -> Iterator[str]:
 
 def _groups(summary: PlanSummary) -> Iterator[str]:
     for group in summary.groups[:SHOWN_GROUPS]:
-        yield f"  {group.count} x {_change(group)}   e.g. {group.example}"
+        yield f"  {group.count} x {group.text()}   e.g. {group.example}"
     others = sum(group.count for group in summary.groups[SHOWN_GROUPS:]) + summary.ungrouped
     if others:
         yield f"  … and {others} with other changes"
-
-
-def _change(group: ChangeGroup) -> str:
-    parts = [_operation(op) for op in group.patch[:3]]
-    if group.data_type is not None:
-        parts.append(f"data_type {group.data_type[0]!r} → {group.data_type[1]!r}")
-    if len(group.patch) > 3:
-        parts.append(f"{len(group.patch) - 3} more")
-    return "; ".join(parts)
-
-
-def _operation(op: dict[str, JsonValue]) -> str:
-    before = _value(op["before"]) if "before" in op else "nothing"
-    after = _value(op["value"]) if op["op"] != "remove" else "nothing"
-    return f"{op['path']} {before} → {after}"
-
-
-def _value(value: JsonValue) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"
 
 
 def _tallies(title: str, tallies: tuple[Tally, ...]) -> Iterator[str]:

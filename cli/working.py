@@ -19,7 +19,7 @@ from polly_core.engine.session import Session, open_session
 from polly_core.ledger.ledger import Ledger, open_ledger
 from polly_core.ledger.rows import RunRow
 from polly_core.models.jsonvalue import JsonObject
-from polly_core.models.run import OperationName, RunSummary, StopReason
+from polly_core.models.run import OperationName, RunSummary, StopReason, budget_text
 from polly_core.settings import Settings
 from tasks.surroundings import surroundings_from
 
@@ -108,9 +108,12 @@ def run_parameters(running: Running) -> JsonObject:
     if running.options is None:
         return {}
     given: JsonObject = running.options.model_dump(mode="json", exclude_unset=True)
-    for key in ("budget", "tolerate"):
-        if key in given:
-            given[key] = str(getattr(running.options, key))
+    options = running.options
+    if "tolerate" in given:
+        given["tolerate"] = str(options.tolerate)
+    if given.keys() & {"budget", "budgets"}:
+        given["budget"] = budget_text(options.budget, options.budgets)
+        given.pop("budgets", None)
     if "waves" in given:
         given["waves"] = ",".join(map(str, running.options.waves))
     return given

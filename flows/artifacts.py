@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from polly_core.engine.meter import Progress
+from polly_core.engine.planned import RunPlan
+from polly_core.engine.waves import WaveRange
 from polly_core.ledger.rows import ItemRow
 from polly_core.models.run import RunSummary
 
@@ -57,6 +59,27 @@ def report_markdown(summary: RunSummary) -> str:
         f"| outcome | datasets |\n|---|---|\n{rows}\n| **all** | {summary.counts.total} |\n\n"
         f"{summary.counts.verified} verified.\n\n{_next_steps(summary)}\n"
     )
+
+
+def plan_markdown(plan: RunPlan, wave: WaveRange) -> str:
+    """What somebody who approves a plan, or a wave of it, has to know."""
+    summary = plan.summary
+    counted = ", ".join(f"{number} {name}" for name, number in summary.counts.items())
+    lines = [f"{summary.total} items: {counted}"]
+    if wave.of > 1:
+        lines.append(f"This is wave {wave.number} of {wave.of}: {wave.size} items.")
+    lines += [f"- {group.count} x {group.text()}" for group in summary.groups]
+    said = {
+        "side effect": summary.side_effects,
+        "cannot be brought back": summary.not_recoverable,
+        "refused": summary.reasons,
+    }
+    lines += [
+        f"- {title}: {tally.text} ({tally.count} items, e.g. {tally.example})"
+        for title, tallies in said.items()
+        for tally in tallies
+    ]
+    return "\n".join(lines) + f"\n\nplan digest `{plan.digest}`"
 
 
 def item_table(items: Sequence[ItemRow]) -> list[dict[str, str]]:

@@ -13,6 +13,7 @@ from polly_core.engine.request import RunRequest
 from polly_core.models.catalog import AtlasId, DatasetId, RunId, StudyId
 from polly_core.models.jsonvalue import JsonObject
 from polly_core.models.run import (
+    DEFAULT_BUDGET,
     Allowance,
     Approval,
     OnLease,
@@ -20,6 +21,8 @@ from polly_core.models.run import (
     RunOptions,
     Verify,
     Wave,
+    budget_text,
+    parse_budget,
 )
 from polly_core.models.selection import Selection
 
@@ -94,7 +97,8 @@ class ExecutionForm(Form):
     budget: str = Field(
         default="10%",
         description="Stop when more than this many datasets end badly: a number, or a percentage "
-        "of those processed (counted from the hundredth on).",
+        "of those processed (counted from the hundredth on). Of one kind besides: "
+        "10%,conflict=0,invalid=5%.",
     )
     tolerate: str = Field(
         default="0",
@@ -141,10 +145,16 @@ class ExecutionForm(Form):
     def _is_uuid(cls, text: str) -> str:
         return str(UUID(text)) if text else text
 
-    @field_validator("budget", "tolerate")
+    @field_validator("tolerate")
     @classmethod
     def _is_allowance(cls, text: str) -> str:
         return str(Allowance.parse(text))
+
+    @field_validator("budget")
+    @classmethod
+    def _is_budget(cls, text: str) -> str:
+        whole, single = parse_budget(text)
+        return budget_text(whole or DEFAULT_BUDGET, single)
 
     @field_validator("waves")
     @classmethod
@@ -172,7 +182,8 @@ class ExecutionForm(Form):
         return RunOptions(
             concurrency=self.concurrency,
             shard_size=self.shard_size,
-            budget=Allowance.parse(self.budget),
+            budget=parse_budget(self.budget)[0] or DEFAULT_BUDGET,
+            budgets=parse_budget(self.budget)[1],
             tolerate=Allowance.parse(self.tolerate),
             verify=self.verify,
             on_lease=self.on_lease,

@@ -14,7 +14,8 @@ from prefect.exceptions import TerminationSignal
 from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from flows.artifacts import TABLE_ROWS
+from flows.approval import await_approval
+from flows.artifacts import TABLE_ROWS, plan_markdown
 from flows.limits import holding
 from flows.logs import kept_with_run
 from flows.parameters import BulkForm
@@ -23,8 +24,9 @@ from flows.telling import Teller
 from polly_core.engine.meter import Progress
 from polly_core.engine.request import RunRequest
 from polly_core.engine.session import Session, open_session
+from polly_core.engine.waves import WaveRange
 from polly_core.errors import CannotProceed, LedgerError
-from polly_core.models.run import OperationName, RunSummary, StopReason
+from polly_core.models.run import Approval, OperationName, RunSummary, StopReason
 from tasks.base import sharing
 from tasks.credentials import surroundings
 from tasks.prepare import plan, select
@@ -120,7 +122,7 @@ def carry_out(form: BulkForm, shard_task: ShardTask) -> State[object]:
         if watching is not None:
             watching.on_start(session.run_id, flow_run_id)
         teller.tags(tags_of(session))
-        watch = Watch(session, teller)
+        watch = Watch(session, teller, form.run.approval_timeout)
         slots = session.options.concurrency
         with stopping(session), holding(slots), sharing(session):
             with stopping(session):
@@ -143,10 +145,15 @@ def tags_of(session: Session) -> tuple[str, ...]:
 def work(session: Session, request: RunRequest, shard_task: ShardTask, watch: "Watch") -> None:
     """Select, plan where a barrier is asked for, and let the shards run."""
     watch.see_to([select.submit(session.run_id)])
-    if request.barrier and not session.finished:
+    barrier = request.barrier or session.options.needs_plan
+    if barrier and not session.finished:
         watch.see_to([plan.submit(session.run_id)])
-    shards = session.open_shards()
-    watch.see_to([shard_task.submit(session.run_id, shard) for shard in shards])
+    for wave in session.waves():
+        if session.finished or session.stopping or not watch.consent(wave):
+            return
+        shards = session.open_shards(wave)
+        watch.see_to([shard_task.submit(session.run_id, shard) for shard in shards])
+        session.conclude(wave)
 
 
 def tell_the_end(session: Session, teller: Teller, summary: RunSummary) -> None:
@@ -163,8 +170,9 @@ def tell_the_end(session: Session, teller: Teller, summary: RunSummary) -> None:
 class Watch:
     """Waits for task runs in the flow's main thread, the one that signals reach."""
 
-    def __init__(self, session: Session, teller: Teller) -> None:
+    def __init__(self, session: Session, teller: Teller, approval_timeout: float) -> None:
         self._session = session
+        self._approval_timeout = approval_timeout
         self._teller = teller
         self._ended: queue.SimpleQueue[PrefectFuture[Any]] = queue.SimpleQueue()
         self._left = 0
@@ -181,6 +189,26 @@ class Watch:
         self.wait_out()
         for future in futures:
             future.result()
+
+    def consent(self, wave: WaveRange) -> bool:
+        """Wait for the approval that the run wants before a wave; without one the run stops."""
+        session, wanted = self._session, self._session.options.approval
+        asks = wanted is Approval.WAVES or (wanted is Approval.PLAN and wave.number == 1)
+        if not asks or session.planned is None or not session.has_open_items(wave):
+            return True
+        # The approval of the plan is that of its first wave.
+        number = 0 if wave.number == 1 else wave.number
+        answer = await_approval(
+            plan_markdown(session.planned, wave),
+            session.planned.digest,
+            number,
+            approved=lambda: session.stopping is not None or session.is_approved(number),
+            record=lambda by: session.approve(number, by),
+            timeout=self._approval_timeout,
+        )
+        if not answer:
+            session.stop(StopReason.CANCELLED, answer.message)
+        return answer.approved and session.stopping is None
 
     def wait_out(self) -> None:
         """Wait until nothing that was submitted is running, whatever came of it."""

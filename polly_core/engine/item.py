@@ -27,6 +27,7 @@ from polly_core.engine.limiter import Limiter
 from polly_core.engine.points import Hook, Point, pass_by
 from polly_core.errors import (
     AccessDenied,
+    CannotProceed,
     CatalogError,
     Conflict,
     InvalidInput,
@@ -115,7 +116,7 @@ class Jobs:
             draft = replace(work.draft, done=work.done)
             answer = self.operation.apply(self.ports, draft, self._stamp(work))
             self.hook(Point.ANSWERED)
-        except (CatalogError, StorageError, InvalidInput) as error:
+        except (CatalogError, StorageError, InvalidInput, CannotProceed) as error:
             return self._write_failed(work, error)
         except Exception as error:
             log.exception("unexpected error while writing %s", work.dataset_id)
@@ -143,7 +144,7 @@ class Jobs:
         if isinstance(found, Unseen):
             return CannotSee(work, found.reason)
         if isinstance(found, Foreign):
-            where = ", ".join(found.versions) or "the dataset is gone"
+            where = found.reason or ", ".join(found.versions) or "the dataset is gone"
             return NotThere(
                 work, moved=f"changed by someone else after {planned.version_seen}: {where}"
             )
@@ -166,7 +167,7 @@ class Jobs:
         return Checked(work, verified)
 
     def _write_failed(self, work: Work, error: PollyError) -> Event:
-        if isinstance(error, Unauthorized | AccessDenied):
+        if isinstance(error, Unauthorized | AccessDenied | CannotProceed):
             return Halted(work, str(error))
         if not isinstance(error, CatalogError):
             # An object without a document that names it is nothing: the step is done again.

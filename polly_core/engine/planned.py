@@ -40,7 +40,7 @@ def decision_of(row: ItemRow) -> Decision:
     """What was planned for an item, whatever came of it since."""
     if row.planned is not None:
         return row.planned
-    if row.state is ItemState.UNCHANGED and row.version_seen is not None:
+    if row.state is ItemState.UNCHANGED:
         return Unchanged(version_seen=row.version_seen)
     if row.state is ItemState.SKIPPED:
         return Skipped(reason="; ".join(row.reasons))

@@ -5,11 +5,12 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from polly_core.engine.limiter import Limiter
 from polly_core.engine.pool import Gate
 from polly_core.engine.stop import StopSignal
 from polly_core.errors import LedgerUnavailable
 from polly_core.ledger.ledger import Ledger
-from polly_core.ledger.rows import Batch, Claim, Standing, Wanted
+from polly_core.ledger.rows import Batch, Claim, Control, Standing, Wanted
 from polly_core.models.catalog import RunId
 from polly_core.models.run import Counts, RunOptions, StopReason
 
@@ -20,6 +21,7 @@ T = TypeVar("T")
 # How long outcomes are kept in memory while the ledger is out of reach.
 LEDGER_PATIENCE = 60.0
 LEDGER_GATE = "the ledger is out of reach"
+PAUSE_GATE = "paused; 'polly-bulk continue' goes on"
 
 
 class Recorder:
@@ -37,6 +39,7 @@ class Recorder:
         *,
         gate: Gate,
         stop: StopSignal,
+        limiter: Limiter | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.ledger = ledger
@@ -44,7 +47,9 @@ class Recorder:
         self._options = options
         self._gate = gate
         self._stop = stop
+        self._limiter = limiter
         self._clock = clock
+        self._control = Control()
         self.counts = Counts()
 
     def call(self, statement: Callable[[], T]) -> T:
@@ -73,14 +78,22 @@ class Recorder:
         return standing
 
     def judge(self, standing: Standing) -> None:
-        """Stop the run when its budget is used up or somebody asked for it."""
+        """Do what somebody asked of the run; stop it when a budget is used up."""
         self.counts = standing.counts
-        if standing.control.wanted is Wanted.CANCEL:
+        if standing.control != self._control:
+            self._obey(standing.control)
+        used_up = self._options.used_up(standing.counts)
+        if used_up:
+            self._stop.set(StopReason.BUDGET, used_up)
+
+    def _obey(self, control: Control) -> None:
+        self._control = control
+        if control.wanted is Wanted.CANCEL:
             self._stop.set(StopReason.CANCELLED, "cancelled through the ledger")
-        counts = standing.counts
-        if self._options.budget.exceeded(counts.against_budget, counts.processed):
-            self._stop.set(
-                StopReason.BUDGET,
-                f"{counts.against_budget} of {counts.processed} items processed ended badly, "
-                f"the budget is {self._options.budget}",
-            )
+        elif control.wanted is Wanted.PAUSE:
+            log.info("run %s: paused", self.run_id)
+            self._gate.close(PAUSE_GATE)
+        else:
+            self._gate.open(PAUSE_GATE)
+        if self._limiter is not None:
+            self._limiter.set_ceiling(control.concurrency or self._options.concurrency)

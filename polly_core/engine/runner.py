@@ -40,6 +40,8 @@ class Runner:
     execution: Execution
     listing: Reader
     """The atlas whose listing the selection was made of."""
+    end: int | None = None
+    """Items from this one on are of a later wave."""
 
     def plan(self, shard: ShardRow) -> None:
         """Plan what is not planned of a shard. Leases are not taken."""
@@ -93,9 +95,10 @@ class Runner:
 
     def _rows(self, number: ShardNo, states: set[ItemState]) -> list[ItemRow]:
         recorder = self.engine.recorder
-        return recorder.call(
+        rows = recorder.call(
             lambda: list(recorder.ledger.items(self.run.run_id, shard=number, states=states))
         )
+        return [row for row in rows if self.end is None or row.seq < self.end]
 
     def _has_work(self, row: ItemRow) -> bool:
         if row.state is ItemState.APPLIED:

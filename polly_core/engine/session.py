@@ -1,10 +1,12 @@
 """One run in one process: what flows and commands call."""
 
+import itertools
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from polly_core.engine.control import ControlWatch, reset
 from polly_core.engine.execution import Execution
 from polly_core.engine.freeze import Freezer
 from polly_core.engine.item import Jobs
@@ -29,6 +31,7 @@ from polly_core.engine.runner import Runner
 from polly_core.engine.shard import Engine
 from polly_core.engine.stop import StopSignal
 from polly_core.engine.verifying import Verification, verify_items
+from polly_core.engine.waves import WaveRange, ranges, went_wrong
 from polly_core.errors import CatalogError, LedgerError, Throttled
 from polly_core.ledger.ledger import Ledger, open_ledger
 from polly_core.ledger.rows import ItemRow, RunRow, ShardNo, ShardRow
@@ -78,7 +81,12 @@ class Session:
         self._limiter = limiter
         self._pool = Pool(limiter, self._gate)
         self._recorder = Recorder(
-            ledger, self.run.run_id, self.run.options, gate=self._gate, stop=self._stop
+            ledger,
+            self.run.run_id,
+            self.run.options,
+            gate=self._gate,
+            stop=self._stop,
+            limiter=limiter,
         )
         self._recorder.counts = ledger.counts(self.run.run_id)
         self._execution = Execution(
@@ -88,6 +96,13 @@ class Session:
             stop=self._stop,
         )
         self._engine = self._make_engine(opened)
+        self._wave: WaveRange | None = None
+        self.planned: RunPlan | None = None
+        """What ``plan`` came to."""
+        if len(ledger.executions(self.run.run_id, living=True)) == 1:
+            reset(ledger, self.run.run_id)
+        self._watch = ControlWatch(self._recorder, self._pool.wake)
+        self._watch.start()
 
     @property
     def run_id(self) -> RunId:
@@ -179,14 +194,76 @@ class Session:
             self._recorder.call(lambda: self._ledger.set_plan_digest(self.run_id, found.digest))
             self._set_state(RunState.PLANNED)
             self._refresh()
+        self.planned = found
         return found
 
-    def open_shards(self) -> list[int]:
-        """Shards with work left, in order. From here on the run counts as running."""
-        shards = [] if self.finished else [row.shard for row in self._shards()]
+    def waves(self) -> list[WaveRange]:
+        """The waves of a planned run in order, those that are through included.
+
+        One of everything where no waves are asked for, or nothing is planned before.
+        """
+        return self._recorder.call(lambda: ranges(self._ledger, self.run))
+
+    def is_approved(self, wave: int) -> bool:
+        """Whether somebody has approved this plan (wave 0) or this wave of it."""
+        digest = self.run.plan_digest
+        found = self._recorder.call(lambda: self._ledger.approvals(self.run_id))
+        return any(one.plan_digest == digest and one.wave == wave for one in found)
+
+    def approve(self, wave: int, by: str) -> None:
+        """Record somebody's approval of the plan (wave 0) or of a wave.
+
+        Raises:
+            LedgerError: the run is not planned.
+        """
+        digest = self.run.plan_digest or ""
+        self._recorder.call(lambda: self._ledger.approve(self.run_id, digest, wave, by))
+
+    def open_shards(self, wave: WaveRange | None = None) -> list[int]:
+        """Shards with work left, in order. From here on the run counts as running.
+
+        Args:
+            wave: only this one is worked on from now on; None is everything.
+        """
+        self._wave = wave
+        end = wave.end if wave else None
+        rows = [] if self.finished else self._shards()
+        shards = [row.shard for row in rows if end is None or row.first_seq < end]
         if shards:
             self._set_state(RunState.RUNNING)
         return list(shards)
+
+    def has_open_items(self, wave: WaveRange) -> bool:
+        """Whether a wave has something left to be written or settled."""
+        states = {ItemState.SELECTED, ItemState.PLANNED, ItemState.SENT, ItemState.UNKNOWN}
+        rows = self._ledger.items(
+            self.run_id, states=states, after=wave.first - 1, limit=1, plans=False
+        )
+        return any(wave.end is None or row.seq < wave.end for row in rows)
+
+    def conclude(self, wave: WaveRange) -> bool:
+        """Judge a wave that is through; False, and the run stops, where it did not go well.
+
+        Its budget counts from the first item, and everything it wrote is read back in full.
+        """
+        if self._stop.is_set() or wave.of == 1:
+            return not self._stop.is_set()
+        wrong = self._recorder.call(
+            lambda: went_wrong(self._ledger, self.run_id, wave, self.options)
+        )
+        if wrong:
+            self._stop.set(StopReason.BUDGET, wrong)
+            return False
+        found = self.verify(wave)
+        if found.findings:
+            first = found.findings[0]
+            self._stop.set(
+                StopReason.BUDGET,
+                f"wave {wave.number} of {wave.of}: {found.checked - found.kept} of "
+                f"{found.checked} written datasets are not as promised, for example "
+                f"{first.dataset_id}: {first.problems[0]}",
+            )
+        return not self._stop.is_set()
 
     def _set_state(self, state: RunState) -> None:
         ending = state is RunState.STOPPED
@@ -260,9 +337,13 @@ class Session:
         """How the run stands in the ledger."""
         return summarise(self._ledger, self.run)
 
-    def verify(self) -> Verification:
-        """Read every written dataset's history and metadata back. Changes nothing, not even the
-        ledger."""
+    def verify(self, wave: WaveRange | None = None) -> Verification:
+        """Read back everything that was written: history, content, files. Changes nothing, not
+        even the ledger.
+
+        Args:
+            wave: only what belongs to this one.
+        """
         reader = self._opened.connected.reader
 
         def check(row: ItemRow) -> Verified:
@@ -270,7 +351,13 @@ class Session:
             written = Written(row.planned, row.version_after, row.done, row.attempt > 1)
             return self._opened.operation.verify(reader, written, full=True)
 
-        return verify_items(self._ledger, self._pool, self.run_id, check)
+        rows = self._ledger.items(
+            self.run_id, states={ItemState.APPLIED}, after=wave.first - 1 if wave else -1
+        )
+        end = wave.end if wave else None
+        if end is not None:
+            rows = itertools.takewhile(lambda row: row.seq < end, rows)
+        return verify_items(self.run_id, rows, self._pool, check)
 
     def notable_items(self, limit: int) -> list[ItemRow]:
         """Items that did not end well, then those not processed, then the others."""
@@ -284,13 +371,15 @@ class Session:
     def close(self) -> None:
         """Give up leases, threads and connections. What is open stays resumable."""
         self._stop.set(StopReason.INTERRUPTED, "the session was closed")
+        self._watch.close()
         self._pool.close()
         self._execution.close()
 
     # -- set-up -----------------------------------------------------------------------------
 
     def _runner(self) -> Runner:
-        return Runner(self.run, self._engine, self._execution, self._opened.listing)
+        end = self._wave.end if self._wave else None
+        return Runner(self.run, self._engine, self._execution, self._opened.listing, end)
 
     def _make_engine(self, opened: Opened) -> Engine:
         connected, options = opened.connected, self.run.options

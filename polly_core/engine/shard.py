@@ -28,19 +28,17 @@ from polly_core.engine.events import (
 )
 from polly_core.engine.item import Jobs
 from polly_core.engine.outage import Outage
+from polly_core.engine.pending import GROUP, Pending
 from polly_core.engine.points import Point
 from polly_core.engine.pool import Gate, Kind, Pool
 from polly_core.engine.recorder import Recorder
 from polly_core.engine.stop import StopSignal
-from polly_core.ledger.rows import Batch, Claim, PlanRow, StepDone
-from polly_core.models.catalog import DatasetId, VersionId
-from polly_core.models.run import NOT_WELL, ItemState, Outcome, StepResult, StopReason
+from polly_core.ledger.rows import Claim, PlanRow
+from polly_core.models.catalog import VersionId
+from polly_core.models.run import ItemState, StepResult, StopReason
 
 log = logging.getLogger(__name__)
 
-# Outcomes are committed in groups of at most fifty or half a second, the commit included.
-GROUP = 50
-GROUP_SECONDS = 0.3
 TICK = 0.05
 # Events are looked at together: waking for each of them costs more than handling it.
 LULL = 0.01
@@ -80,15 +78,10 @@ class ShardRun:
         self._ready: deque[Work] = deque()
         self._sent: set[Work] = set()
         self._timers: list[tuple[float, int, Work]] = []
-        self._outcomes: list[Outcome] = []
-        self._verified: list[int] = []
-        self._steps: list[StepDone] = []
+        self._pending = Pending(claim, engine.clock)
         self._stepped: list[Work] = []
         """They go on when their steps are committed."""
-        self._freed: list[DatasetId] = []
         self._to_verify: list[Work] = []
-        self._first_pending = 0.0
-        self._urgent = False
         self._unverified = 0
         self._running = 0
         """Jobs handed out whose event has not come."""
@@ -115,7 +108,7 @@ class ShardRun:
                     self._engine.outage.over()
                     event.work.draft = event.draft
                     if event.draft is None:
-                        self._freed.append(event.work.dataset_id)
+                        self._pending.free(event.work)
                     else:
                         event.work.stage = Stage.SEND
                         drafted.append(event.work)
@@ -135,7 +128,7 @@ class ShardRun:
     def refuse(self, reasons: Mapping[Work, str]) -> None:
         """Record items that are not touched at all, each with its reason."""
         for work, reason in reasons.items():
-            self._outcome(work, ItemState.FAILED, reason)
+            self._pending.outcome(work, ItemState.FAILED, reason)
         self._flush()
 
     # -- applying ---------------------------------------------------------------------------
@@ -156,7 +149,7 @@ class ShardRun:
             self._intend()
             for event in self._take_events():
                 self._handle(event)
-            if self._flush_due():
+            if self._pending.is_due(alone=not self._running):
                 self._flush()
         self._flush()
         return not self._unverified
@@ -282,9 +275,8 @@ class ShardRun:
         work.done = (*work.done, result)
         work.version = result.version_id or work.version
         work.sends, work.lost = 0, False
-        self._steps.append(StepDone(seq=work.seq, result=result))
+        self._pending.step(work, result)
         self._engine.outage.over()
-        self._note_pending()
 
     def _happened(self, event: Happened) -> None:
         work = event.work
@@ -293,14 +285,14 @@ class ShardRun:
         if event.between:
             self._conflict(work, event.between)
             return
-        self._outcome(work, ItemState.APPLIED, inferred=event.inferred)
+        self._pending.outcome(work, ItemState.APPLIED, inferred=event.inferred)
         self._sent.discard(work)
         settled_is_enough = work.stage is Stage.SETTLE and not self._engine.jobs.full_verify
         if self._engine.verifies and not settled_is_enough:
             self._to_verify.append(work)
             return
         if self._engine.verifies:
-            self._verified.append(work.seq)
+            self._pending.verified(work)
         self._close(work)
 
     def _conflict(self, work: Work, between: tuple[VersionId, ...]) -> None:
@@ -360,7 +352,7 @@ class ShardRun:
         elif work.sends >= MOST_SENDS:
             self._end(work, ItemState.UNKNOWN, f"{work.sends} answers were lost; nothing found")
         else:
-            self._outcome(work, ItemState.PLANNED)
+            self._pending.outcome(work, ItemState.PLANNED)
             self._sent.discard(work)
             work.stage = Stage.SEND if work.draft else Stage.DRAFT
             if work.draft:
@@ -377,13 +369,12 @@ class ShardRun:
         elif verified.problems:
             self._end(work, ItemState.CONFLICT, *verified.problems)
         else:
-            self._verified.append(work.seq)
-            self._note_pending()
+            self._pending.verified(work)
             self._close(work)
 
     def _put_back(self, work: Work) -> None:
         """It was marked as sent and certainly was not: it is planned again."""
-        self._outcome(work, ItemState.PLANNED)
+        self._pending.outcome(work, ItemState.PLANNED)
         self._sent.discard(work)
         if self._engine.stop.is_set():
             self._open.discard(work)
@@ -393,46 +384,14 @@ class ShardRun:
     # -- ends -------------------------------------------------------------------------------
 
     def _end(self, work: Work, state: ItemState, *reasons: str) -> None:
-        self._outcome(work, state, *reasons)
-        self._urgent = True
+        self._pending.outcome(work, state, *reasons)
+        self._pending.hurry()
         self._close(work)
 
     def _close(self, work: Work) -> None:
         self._open.discard(work)
         self._sent.discard(work)
-        self._freed.append(work.dataset_id)
-
-    def _outcome(self, work: Work, state: ItemState, *reasons: str, inferred: bool = False) -> None:
-        self._outcomes.append(
-            Outcome(
-                seq=work.seq,
-                state=state,
-                version_after=work.version,
-                reasons=reasons,
-                inferred=inferred,
-            )
-        )
-        self._note_pending()
-        level = logging.WARNING if state in NOT_WELL else logging.DEBUG
-        if log.isEnabledFor(level):
-            log.log(
-                level,
-                "%s: %s %s",
-                work.dataset_id,
-                state,
-                "; ".join(reasons),
-                extra={
-                    "run_id": self._claim.run_id,
-                    "shard": self._claim.shard,
-                    "dataset_id": work.dataset_id,
-                    "outcome": str(state),
-                    "version_before": work.planned.version_seen if work.has_plan else None,
-                    "version_after": work.version,
-                },
-            )
-
-    def _note_pending(self) -> None:
-        self._first_pending = self._first_pending or self._engine.clock()
+        self._pending.free(work)
 
     # -- timers and commits -----------------------------------------------------------------
 
@@ -450,34 +409,17 @@ class ShardRun:
             else:
                 self._dispatch(work)
 
-    def _flush_due(self) -> bool:
-        if not self._first_pending:
-            return False
-        waited = self._engine.clock() - self._first_pending
-        if not self._running:
-            # Nothing else will come; what waits for this commit goes on at once.
-            return True
-        full = len(self._outcomes) + len(self._steps) >= GROUP
-        return self._urgent or full or waited >= GROUP_SECONDS
-
     def _flush(self, sent: tuple[int, ...] = ()) -> None:
         """Commit everything pending and the intents, in one transaction."""
-        batch = Batch(
-            outcomes=tuple(self._outcomes),
-            steps=tuple(self._steps),
-            sent=sent,
-            verified=tuple(self._verified),
-            freed=tuple(self._freed),
-        )
-        if batch == Batch():
+        batch = self._pending.batch(sent)
+        if batch is None:
             return
         self._engine.recorder.commit(self._claim, batch)
-        if self._outcomes:
+        if batch.outcomes:
             self._engine.jobs.hook(Point.RECORDED)
-        if self._verified:
+        if batch.verified:
             self._engine.jobs.hook(Point.VERIFIED)
-        self._outcomes, self._verified, self._freed, self._steps = [], [], [], []
-        self._first_pending, self._urgent = 0.0, False
+        self._pending.committed()
         self._go_on()
 
     def _go_on(self) -> None:
@@ -505,7 +447,7 @@ class ShardRun:
         for work in list(self._sent):
             unsure = work.sending or work.stage is Stage.SETTLE
             state = ItemState.UNKNOWN if unsure else ItemState.PLANNED
-            self._outcome(work, state)
+            self._pending.outcome(work, state)
         self._sent.clear()
         self._flush()
 

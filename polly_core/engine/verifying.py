@@ -1,17 +1,15 @@
 """Checks at any later time that what a run promised is so."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from polly_core.engine.gather import gather
 from polly_core.engine.pool import Kind, Pool
 from polly_core.engine.shard import twice
 from polly_core.errors import CatalogError, StorageError
-from polly_core.ledger.ledger import Ledger
 from polly_core.ledger.rows import ItemRow
 from polly_core.models.catalog import RunId
 from polly_core.models.jsonvalue import Model
-from polly_core.models.run import ItemState
 from polly_core.operations.base import Verified
 
 CHUNK = 500
@@ -36,9 +34,12 @@ class Verification(Model):
 
 
 def verify_items(
-    ledger: Ledger, pool: Pool, run_id: RunId, check: Callable[[ItemRow], Verified]
+    run_id: RunId,
+    rows: Iterator[ItemRow],
+    pool: Pool,
+    check: Callable[[ItemRow], Verified],
 ) -> Verification:
-    """Check every item recorded as applied: its history and its content. Writes nothing."""
+    """Check items recorded as applied: history, content, files. Writes nothing."""
 
     def problems(row: ItemRow) -> tuple[str, ...]:
         try:
@@ -53,7 +54,6 @@ def verify_items(
         again = (twice(found.repeated),) if found.repeated else ()
         return (*found.problems, *between, *again)
 
-    rows = ledger.items(run_id, states={ItemState.APPLIED})
     checked, bad = 0, 0
     findings: list[Finding] = []
     while chunk := list(itertools.islice(rows, CHUNK)):

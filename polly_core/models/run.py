@@ -120,6 +120,34 @@ class Allowance(Model):
         return f"{self.value:g}%" if self.percent else f"{int(self.value)}"
 
 
+def parse_budget(text: str) -> tuple[Allowance | None, dict[ItemState, Allowance]]:
+    """Read ``10%``, ``conflict=0`` or several such, separated by commas.
+
+    Answers:
+        The budget of all bad outcomes, where one is named, and those of single outcomes.
+
+    Raises:
+        ValueError: in the words of what is wrong.
+    """
+    whole: Allowance | None = None
+    single: dict[ItemState, Allowance] = {}
+    for part in filter(None, map(str.strip, text.split(","))):
+        name, equals, value = part.rpartition("=")
+        if not equals:
+            whole = Allowance.parse(value)
+        elif name in set(NOT_WELL):
+            single[ItemState(name)] = Allowance.parse(value)
+        else:
+            known = ", ".join(sorted(NOT_WELL))
+            raise ValueError(f"expected one of {known} before '=', found {name!r}")
+    return whole, single
+
+
+def budget_text(whole: Allowance, single: Mapping[ItemState, Allowance]) -> str:
+    """What ``parse_budget`` reads."""
+    return ",".join([str(whole), *(f"{state}={one}" for state, one in single.items())])
+
+
 DEFAULT_BUDGET = Allowance(value=10, percent=True)
 NO_TOLERANCE = Allowance(value=0)
 
@@ -164,6 +192,9 @@ class RunOptions(Model):
     concurrency: int = Field(default=64, ge=1, le=1024)
     shard_size: int = Field(default=500, ge=1, le=1000)
     budget: Allowance = DEFAULT_BUDGET
+    """Of all bad outcomes together."""
+    budgets: Mapping[ItemState, Allowance] = Field(default_factory=dict)
+    """Of one bad outcome alone, besides."""
     tolerate: Allowance = NO_TOLERANCE
     verify: Verify = Verify.AUTO
     on_lease: OnLease = OnLease.REFUSE
@@ -175,6 +206,19 @@ class RunOptions(Model):
     """Send again what may have happened and cannot be seen (ingestions on the hosted service)."""
     patience: float = Field(default=300.0, ge=0)
     """How long nothing may get through before the run stops, resumable."""
+
+    def used_up(self, counts: "Counts") -> str:
+        """Which budget is exceeded, in words; empty where none is."""
+        bad, processed = counts.against_budget, counts.processed
+        if self.budget.exceeded(bad, processed):
+            return f"{bad} of {processed} items processed ended badly, the budget is {self.budget}"
+        for state, allowance in self.budgets.items():
+            if allowance.exceeded(counts.of(state), processed):
+                return (
+                    f"{counts.of(state)} of {processed} items processed are {state}, the budget "
+                    f"for that is {allowance}"
+                )
+        return ""
 
     @property
     def needs_plan(self) -> bool:
@@ -285,6 +329,11 @@ class SourceVersion(Model):
     atlas_id: AtlasId
     dataset_id: DatasetId
     version_id: VersionId
+    data_location: str | None = None
+    files: tuple[FileState, ...] = ()
+    """Its supplementary files, as far as they are copied."""
+    kept: tuple[FileState, ...] = ()
+    """Files of the destination that were equal to the source's of that name, and stay."""
 
 
 class Planned(Model):
@@ -310,10 +359,14 @@ class Planned(Model):
     deletes: bool = False
     triggers: bool = False
     """Only an ingestion is asked for."""
+    priority: Literal["low", "medium", "high"] | None = None
+    """Of that ingestion, where it is not the run's."""
     attach: tuple[FileTarget, ...] = ()
     detach: tuple[str, ...] = ()
     files_before: tuple[FileState, ...] = ()
     """Files that it replaces, detaches, or that go with the data or the dataset."""
+    saves: tuple[str, ...] = ()
+    """Names of those of them whose bytes are downloaded first."""
     source: SourceVersion | None = None
     side_effects: tuple[str, ...] = ()
     not_recoverable: tuple[str, ...] = ()
@@ -358,9 +411,12 @@ class StepResult(Model):
     """A step of an item that is done, with what later steps and settling need of it."""
 
     step: str
-    """``data``, ``dataset``, or ``object:``, ``attach:`` or ``detach:`` and a file name."""
+    """``data``, ``dataset``, or ``save:``, ``object:``, ``attach:``, ``detach:`` and a file name.
+    """
     location: str | None = None
-    """Pinned, where the step put an object into the atlas."""
+    """Pinned, where the step put an object into the atlas; of saved bytes the local path."""
+    sha256: str | None = None
+    """Of saved bytes."""
     version_id: VersionId | None = None
     """Where the step made a version."""
 
@@ -393,6 +449,8 @@ class Foreign(Model):
 
     versions: tuple[VersionId, ...] = ()
     """Versions after the one seen, oldest first; empty when the dataset is gone."""
+    reason: str = ""
+    """What was found instead, where that is not a matter of versions."""
 
 
 class Unseen(Model):

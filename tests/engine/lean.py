@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 from uuid import uuid4
 
 from pydantic import SecretStr
@@ -130,7 +131,7 @@ class LeanCatalog:
 
 def _run(number: int, folder: Path) -> None:
     def connector(_connection: Connection, _retrier: Retrier) -> Ports:
-        return LeanCatalog(number)
+        return cast(Ports, LeanCatalog(number))
 
     request = RunRequest(run_id=RunId(str(uuid4())), atlas_id=AtlasId("9"), change=CHANGE)
     surroundings = Surroundings(

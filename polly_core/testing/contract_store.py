@@ -117,11 +117,26 @@ class StoreContract:
         self, place: Place, tmp_path: Path, location: str
     ) -> None:
         with pytest.raises(InvalidInput):
+            place.reader.holds(location)
+        with pytest.raises(InvalidInput):
             place.reader.stat(location)
         with pytest.raises(InvalidInput):
             place.reader.download(location, tmp_path / "x")
         with pytest.raises(InvalidInput):
             place.store.copy(location, DATA, atlas_id=place.atlas_id)
+
+    def test_whose_a_location_is_is_told_whether_it_is_there_or_not(
+        self, place: Place, local: Local
+    ) -> None:
+        other = place.neighbour()
+        ours = place.store.upload(local.file(b"x"), DATA)
+        theirs = other.store.upload(local.file(b"x"), DATA)
+        for location in (ours, ours.replace("GSE1.gct", "absent.gct")):
+            assert place.reader.holds(location)
+            assert not other.reader.holds(location)
+        assert other.reader.holds(theirs)
+        assert not place.reader.holds(theirs)
+        assert not place.reader.holds("s3://another-bucket/key")
 
     def test_objects_of_other_atlases_are_not_read(
         self, place: Place, local: Local, tmp_path: Path

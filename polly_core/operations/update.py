@@ -5,6 +5,7 @@ from polly_core.models.catalog import DatasetRecord
 from polly_core.models.jsonvalue import digest
 from polly_core.models.run import Invalid, Item, Planned, Skipped, Unchanged, Wanted
 from polly_core.operations.base import Draft
+from polly_core.operations.basing import read_base
 from polly_core.operations.transition import Transition
 from polly_core.planning.diff import diff
 from polly_core.planning.steps import Evaluator, StepFailed
@@ -24,7 +25,8 @@ class UpdateMetadata(Transition):
         record = record or reader.dataset(item.dataset_id)
         before = reader.metadata(record)
         try:
-            made = self._evaluator.evaluate(record, before, item.row)
+            base = read_base(reader, record, before, item.row)
+            made = self._evaluator.evaluate(record, before, item.row, base=base)
         except StepFailed as error:
             return Invalid(reasons=error.reasons, version_seen=record.version_id)
         patch = diff(before, made.metadata)

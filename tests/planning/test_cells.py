@@ -208,7 +208,7 @@ def test_a_long_cell_is_read(tmp_path: Path) -> None:
 
 
 def test_what_a_dataset_cannot_do_without_is_not_removed() -> None:
-    with pytest.raises(InvalidInput, match='line 1: expected a data type, .* found "<delete>"'):
+    with pytest.raises(InvalidInput, match=r'line 1: expected a data type, .* found "<delete>"'):
         rows("m.jsonl", '{"dataset_id": "D1", "data_type": "<delete>"}')
 
 

@@ -1,7 +1,7 @@
 """Freezes a selection: which items a run is about, in which shards, is decided once."""
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from polly_core.ledger.rows import NewShard, RunRow, ShardNo
 from polly_core.models.catalog import DatasetId, DatasetRecord, RunId
 from polly_core.models.run import RETRIED, WRITTEN, Item
 from polly_core.models.selection import Selection, SelectionKind
-from polly_core.planning.manifest import read_ids, read_manifest
+from polly_core.planning.manifest import BY_DATASET, BY_FILE, read_ids, read_manifest
 from polly_core.planning.selection import Where
 
 # A page read again costs one call and gives all its datasets; alone, each costs a call.
@@ -40,6 +40,8 @@ class Freezer:
     enrich: Enrich | None = None
     by_file: bool = False
     """Items are rows of a manifest: a dataset may have several."""
+    batches: tuple[Callable[[Found], bool], ...] = ()
+    """Which of the items that are named come first, second, and so on."""
     stop: StopSignal = field(default_factory=StopSignal)
 
     def freeze(self) -> None:
@@ -83,11 +85,19 @@ class Freezer:
             )
 
     def _found(self) -> Iterator[Found]:
-        selection = self.run.spec.selection
-        named = self._named(selection)
+        named = self._in_batches(self.run.spec.selection)
         if named is None:
             return self._listed()
         return named if self.where is None else self._narrowed(named, self.where)
+
+    def _in_batches(self, selection: Selection) -> Iterator[Found] | None:
+        """What is named, one batch after the other. Read once for each: it may be millions."""
+        named = self._named(selection)
+        if named is None or not self.batches:
+            return named
+        return (
+            one for batch in self.batches for one in self._named(selection) or () if batch(one)
+        )
 
     def _named(self, selection: Selection) -> Iterator[Found] | None:
         match selection.kind:
@@ -106,9 +116,8 @@ class Freezer:
                 return None
 
     def _rows(self, path: Path) -> Iterator[Found]:
-        for row in read_manifest(path):
-            name = row.row.get("file_name", "") if self.by_file else ""
-            yield Found(DatasetId(row.dataset_id), row.row, file_name=str(name))
+        for row in read_manifest(path, key=BY_FILE if self.by_file else BY_DATASET):
+            yield Found(row.dataset_id, row.row, file_name=row.file_name)
 
     def _file(self, name: str | None) -> Path:
         if self.selection_file is None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from polly_core.catalog.connect import Connection, connect
 from polly_core.catalog.ports import Ports, Reader
-from polly_core.engine.builders.base import Built, Workshop, described
+from polly_core.engine.builders.base import Built, Workshop, described, saved_in
+from polly_core.engine.builders.ingest import flags_of
 from polly_core.engine.builders.registry import build
 from polly_core.engine.request import RunRequest, Surroundings
 from polly_core.errors import InvalidInput, RunMismatch, RunNotFound
@@ -228,6 +229,7 @@ def _pinned_selection(selection: Selection, home: Path) -> tuple[Selection, Path
 def _built(resolved: _Resolved, surroundings: Surroundings, ledger: Ledger, ports: Ports) -> Built:
     spec = resolved.spec
     if not resolved.plans:
-        return Built(Transition(), ports.reader)
+        planned = Transition(saved_in=saved_in(surroundings))
+        return Built(planned, ports.reader, flags=flags_of(spec))
     workshop = Workshop(spec, ports, surroundings, ledger, resolved.loaded)
     return build(spec.operation, workshop)

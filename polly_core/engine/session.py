@@ -162,6 +162,7 @@ class Session:
             where=None if where is None else Where(where),
             enrich=self._opened.built.enrich,
             by_file=self._opened.built.by_file,
+            batches=self._opened.built.batches,
             stop=self._stop,
         ).freeze()
 

@@ -1,6 +1,6 @@
 """Whether a dataset is still as it was when a stored plan was made."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from polly_core.catalog.ports import Reader
 from polly_core.errors import NotFound
@@ -19,7 +19,7 @@ def drift_of(reader: Reader, planned: Planned, record: DatasetRecord | None) -> 
     """
     if planned.seen is None:
         return _lives(reader, planned, record)
-    has_files = bool(planned.attach or planned.detach)
+    has_files = bool(planned.attach or planned.detach) or _loses_files(planned)
     writes = planned.wanted is not None or planned.deletes
     if record is None and reader.capabilities.expects_version and writes and not has_files:
         return None
@@ -49,16 +49,42 @@ def _files_moved(reader: Reader, planned: Planned) -> Drift | None:
     """Files have no versions: what is to be replaced or removed must be what was seen."""
     found = {file.file_name: state_of(file) for file in reader.files(planned.dataset_id)}
     before = {file.file_name: file for file in planned.files_before}
-    for name in _touched(planned):
-        if found.get(name) != before.get(name):
+    for name in _touched(planned, found):
+        if not _same(found.get(name), before.get(name)):
             was = before[name].file_location if name in before else "nothing"
             now = found[name].file_location if name in found else "nothing"
             return Drift(f"file {name!r} was {was} when it was planned, found {now}")
     return None
 
 
-def _touched(planned: Planned) -> Iterable[str]:
-    return (*(file.file_name for file in planned.attach), *planned.detach)
+def _touched(planned: Planned, found: Mapping[str, FileState]) -> Iterable[str]:
+    yield from (file.file_name for file in planned.attach)
+    yield from planned.detach
+    if planned.deletes:
+        yield from found
+    elif _loses_files(planned):
+        yield from (name for name, file in found.items() if file.linked)
+
+
+def _loses_files(planned: Planned) -> bool:
+    """Whether files go that it does not name: those of the dataset, or those linked to its data.
+
+    One that came after the plan would be lost without a trace.
+    """
+    wanted, seen = planned.wanted, planned.seen
+    if wanted is None or seen is None:
+        return planned.deletes
+    return wanted.data_location != seen.data_location
+
+
+def _same(found: FileState | None, before: FileState | None) -> bool:
+    if found is None or before is None:
+        return found is before
+    # A service may list a file without its object's version; it is pinned when it is kept.
+    bare, _, _ = before.file_location.partition("?")
+    if found.file_location == bare:
+        found = found.model_copy(update={"file_location": before.file_location})
+    return found == before
 
 
 def state_of(file: FileRecord) -> FileState:

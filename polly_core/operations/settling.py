@@ -49,7 +49,7 @@ def settle(reader: Reader, planned: Planned, done: Done, run_id: RunId) -> Settl
 
 def _dataset(reader: Reader, planned: Planned, done: Done, run_id: RunId) -> Settled:
     if planned.deletes:
-        return _deletion(reader, planned)
+        return _deletion(reader, planned, run_id)
     if planned.wanted is not None:
         return _version(reader, planned, planned.wanted, done, run_id)
     if planned.triggers:
@@ -69,12 +69,18 @@ def _study(reader: Reader, planned: Planned) -> Settled:
         record = reader.dataset(planned.dataset_id)
     except NotFound:
         return Foreign()
-    is_there = record.study_id == planned.study.study_id
-    return Happened(version_id=None) if is_there else NotHappened()
+    if record.study_id == planned.study.study_id:
+        return Happened(version_id=None)
+    before = planned.seen.study_id if planned.seen else None
+    if record.study_id == before:
+        return NotHappened()
+    return Foreign(reason=f"it was in study {before} when it was planned, now in {record.study_id}")
 
 
-def _deletion(reader: Reader, planned: Planned) -> Settled:
+def _deletion(reader: Reader, planned: Planned, run_id: RunId) -> Settled:
     seen = planned.version_seen
+    if reader.capabilities.lists_ingestions and reader.ingestions(run_id, planned.dataset_id):
+        return Happened(version_id=None, attributed=True)
     history = reader.versions(planned.dataset_id, include_deleted=True)
     later = versions_after(history, seen)
     if later is None or later:
@@ -142,10 +148,10 @@ def _files(reader: Reader, planned: Planned, done: Done) -> Done:
 
 
 def is_attached(file: FileTarget, found: FileRecord | None, done: Done) -> bool:
-    """Whether the file that is there is ours: its pinned location and tag."""
+    """Whether the file that is there is ours: its pinned location, tag, format and link."""
     location = file_location(file, done)
-    return (
-        found is not None
-        and location is not None
-        and (found.file_location, found.tag) == (location, file.tag)
-    )
+    if found is None or location is None:
+        return False
+    linked = found.derived_from is not None
+    there = (found.file_location, found.tag, found.file_format, linked)
+    return there == (location, file.tag, file.file_format, file.linked)

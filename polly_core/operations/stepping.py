@@ -18,11 +18,13 @@ from polly_core.operations.fetching import Fetcher
 
 DATA = "data"
 DATASET = "dataset"
-OBJECT, ATTACH, DETACH = "object:", "attach:", "detach:"
+SAVE, OBJECT, ATTACH, DETACH = "save:", "object:", "attach:", "detach:"
 
 
 def steps_of(planned: Planned) -> Iterator[str]:
     """Names of the steps, in the order in which they are done."""
+    for name in planned.saves:
+        yield SAVE + name
     if planned.data is not None:
         yield DATA
     if planned.wanted or planned.study or planned.deletes or planned.triggers:
@@ -104,12 +106,18 @@ def _dataset(
         writer.delete(dataset_id, stamp)
         return None
     if planned.triggers:
-        writer.trigger(dataset_id, stamp)
+        writer.trigger(dataset_id, _asking(planned, stamp))
         return None
     if planned.seen is None:
         return writer.create(dataset_id, _new_dataset(draft), stamp).version_id
     made = writer.update(dataset_id, _change(draft), stamp).version_id
     return made if planned.wanted else None
+
+
+def _asking(planned: Planned, stamp: WriteStamp) -> WriteStamp:
+    if planned.priority is None:
+        return stamp
+    return stamp.model_copy(update={"priority": planned.priority})
 
 
 def _new_dataset(draft: Draft) -> NewDataset:

@@ -6,6 +6,7 @@ wanted one. A server that records ingestions names our run besides.
 """
 
 from functools import cached_property
+from pathlib import Path
 
 from polly_core.catalog.ports import Ports, Reader
 from polly_core.errors import InvalidInput
@@ -25,7 +26,8 @@ from polly_core.operations import proving, settling
 from polly_core.operations.base import Draft, Drift, Verified, Written
 from polly_core.operations.drifting import drift_of
 from polly_core.operations.fetching import Fetcher
-from polly_core.operations.stepping import DATASET, do_step, left, result_of, version_made
+from polly_core.operations.keeping import save
+from polly_core.operations.stepping import DATASET, SAVE, do_step, left, result_of, version_made
 from polly_core.planning.diff import apply_patch
 
 
@@ -34,6 +36,12 @@ class Transition:
 
     By itself it does what is planned already, as a plan file or a resume has it.
     """
+
+    _saved_in: Path | None = None
+
+    def __init__(self, *, saved_in: Path | None = None) -> None:
+        """Take the folder below which each run saves the bytes it is told to save."""
+        self._saved_in = saved_in
 
     @cached_property
     def _fetcher(self) -> Fetcher:
@@ -80,11 +88,20 @@ class Transition:
         steps = left(draft.planned, draft.done)
         if not steps:
             return Applied(version_id=version_made(draft.done))
-        result = do_step(ports, self._fetcher, draft, steps[0], stamp)
+        result = self._do(ports, draft, steps[0], stamp)
         if len(steps) > 1:
             return result
         made = result.version_id or version_made(draft.done)
         return Applied(version_id=made)
+
+    def _do(self, ports: Ports, draft: Draft, step: str, stamp: WriteStamp) -> StepResult:
+        planned = draft.planned
+        if not step.startswith(SAVE):
+            return do_step(ports, self._fetcher, draft, step, stamp)
+        if self._saved_in is None:
+            raise InvalidInput(f"dataset {planned.dataset_id}: there is no folder to save files to")
+        folder = self._saved_in / stamp.run_id
+        return save(ports.reader, planned, step.removeprefix(SAVE), folder)
 
     def settle(
         self, reader: Reader, planned: Planned, done: tuple[StepResult, ...], run_id: RunId

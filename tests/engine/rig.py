@@ -18,7 +18,7 @@ from polly_core.ledger.ledger import open_ledger
 from polly_core.ledger.rows import ItemRow
 from polly_core.models.catalog import AtlasId, RunId
 from polly_core.models.jsonvalue import JsonObject
-from polly_core.models.run import ItemState, RunOptions, RunSummary, Verify
+from polly_core.models.run import ItemState, OperationName, RunOptions, RunSummary, Verify
 from polly_core.models.selection import Selection
 from polly_core.testing.fake import FakeCatalog
 from polly_core.transport.retry import Retrier
@@ -76,6 +76,7 @@ class Rig:
         self,
         *,
         change: JsonObject | None = None,
+        operation: OperationName = OperationName.UPDATE,
         selection: Selection | None = None,
         barrier: bool = False,
         run_id: str | None = None,
@@ -85,6 +86,7 @@ class Rig:
         return RunRequest(
             run_id=RunId(run_id or str(uuid4())),
             atlas_id=AtlasId("9"),
+            operation=operation,
             change=SET_REVIEWED if change is None else change,
             selection=selection or Selection(),
             options=RunOptions.model_validate(chosen),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVar
 
 from pydantic import ValidationError
@@ -46,6 +47,11 @@ class Workshop:
     loaded: Loaded | None = None
     """The change of an update, with its files."""
 
+    @property
+    def saved_in(self) -> Path:
+        """Below it each run saves the bytes it is told to save."""
+        return saved_in(self.surroundings)
+
     def description(self, kind: type[M]) -> M:
         """The operation's description."""
         return described(kind, self.spec.change)
@@ -63,6 +69,13 @@ class Built:
     enrich: Enrich | None = None
     by_file: bool = False
     """An item is a dataset and a file name."""
+    batches: tuple[Callable[[Found], bool], ...] = ()
+    """Which of the items that are named come first, second, and so on; each is in one of them."""
+
+
+def saved_in(surroundings: Surroundings) -> Path:
+    """Below it each run saves the bytes it is told to save."""
+    return surroundings.home / "saved"
 
 
 def described(kind: type[M], value: JsonObject) -> M:

@@ -22,7 +22,8 @@ def flags_of(spec: RunSpec) -> Mapping[str, bool]:
     """Indexing flags that go with every request of a run."""
     if spec.operation is not OperationName.INGEST:
         return {}
-    return {**described(IngestSpec, spec.change).flags}
+    flags = described(IngestSpec, spec.change).flags
+    return {str(name): wanted for name, wanted in flags.items()}
 
 
 def _is_high(found: Found) -> bool:

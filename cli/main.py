@@ -10,7 +10,8 @@ from polly_core.errors import InvalidInput, PollyError
 COMMANDS = {
     "serve": "the self-hosted atlas, in the foreground",
     "keys": "manage the keys of a self-hosted atlas",
-    "update": "update the metadata or data type of many datasets",
+    "update": "update the metadata, data type or data of many datasets",
+    "create": "create many datasets from a manifest, with data and files",
     "plan": "only plan an operation, into a file that can be reviewed",
     "apply": "do exactly what a plan file says",
     "runs": "list the runs in the ledger",

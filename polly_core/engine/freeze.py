@@ -14,7 +14,7 @@ from polly_core.errors import InvalidInput, NotFound, RunMismatch
 from polly_core.ledger.ledger import Ledger
 from polly_core.ledger.rows import NewShard, RunRow, ShardNo
 from polly_core.models.catalog import DatasetId, DatasetRecord, RunId
-from polly_core.models.run import RETRIED, WRITTEN, Item
+from polly_core.models.run import RETRIED, WRITTEN, Item, ItemState
 from polly_core.models.selection import Selection, SelectionKind
 from polly_core.planning.manifest import BY_DATASET, BY_FILE, read_ids, read_manifest
 from polly_core.planning.selection import Where
@@ -65,6 +65,7 @@ class Freezer:
             return
         while chunk := list(itertools.islice(found, LOOKUP)):
             yield from self.enrich(chunk)
+        yield from self.enrich(())
 
     def _shards(self, found: Iterable[Found]) -> Iterator[NewShard]:
         numbered = enumerate(found)
@@ -95,9 +96,7 @@ class Freezer:
         named = self._named(selection)
         if named is None or not self.batches:
             return named
-        return (
-            one for batch in self.batches for one in self._named(selection) or () if batch(one)
-        )
+        return (one for batch in self.batches for one in self._named(selection) or () if batch(one))
 
     def _named(self, selection: Selection) -> Iterator[Found] | None:
         match selection.kind:
@@ -117,7 +116,7 @@ class Freezer:
 
     def _rows(self, path: Path) -> Iterator[Found]:
         for row in read_manifest(path, key=BY_FILE if self.by_file else BY_DATASET):
-            yield Found(row.dataset_id, row.row, file_name=row.file_name)
+            yield Found(row.dataset_id, row.row, file_name=row.file_name, line=row.line)
 
     def _file(self, name: str | None) -> Path:
         if self.selection_file is None:
@@ -128,7 +127,8 @@ class Freezer:
         """What a run wrote, wholly or in part."""
         self._same_catalog(self.ledger.run(run_id), "undone or rolled back")
         for row in self.ledger.items(run_id):
-            if row.version_after is not None or row.done or row.state in WRITTEN:
+            in_doubt = row.state in {ItemState.SENT, ItemState.UNKNOWN}
+            if row.planned is not None and (row.state in WRITTEN or row.done or in_doubt):
                 yield Found(row.dataset_id, file_name=row.file_name)
 
     def _same_catalog(self, earlier: RunRow, what: str) -> None:

@@ -41,6 +41,8 @@ class CreateSpec(Model):
     """For rows that name none."""
     study_id: StudyId | None = None
     """For rows that name none."""
+    sample_field: str = "sample_ids"
+    """The metadata field that lists sample ids, to be those of the data file; empty: none."""
 
 
 class RollbackSpec(Model):

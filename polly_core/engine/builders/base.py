@@ -29,11 +29,13 @@ class Found:
     listed: bool = False
     page: str | None = None
     file_name: str = ""
+    line: int | None = None
+    """Of the manifest, where it was found there."""
 
 
 Enrich = Callable[[Sequence[Found]], Sequence[Found]]
 """Adds to the rows of a few hundred items, while they are frozen, what planning needs of the
-ledger. It may leave items out."""
+ledger. It may leave items out. At the end it is called with none, and may add some."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,11 @@ import pytest
 from polly_core.engine.report import ReportRow, notable_items, report_rows
 from polly_core.engine.reportfile import COLUMNS, FORMATS, write_rows
 from polly_core.ledger.ledger import open_ledger
-from polly_core.models.catalog import RunId
+from polly_core.models.catalog import DatasetChange, DatasetId, RunId, WriteStamp
 from polly_core.models.jsonvalue import JsonObject
-from polly_core.models.run import ItemState
+from polly_core.models.run import ItemState, RunState
 from polly_core.models.selection import Selection
+from polly_core.planning.manifest import BY_FILE, manifest_rows, read_manifest
 from tests.engine.rig import Rig
 
 ROWS = [
@@ -121,3 +122,70 @@ def test_what_did_not_end_well_comes_first(rig: Rig) -> None:
     with open_ledger(rig.ledger_url) as ledger:
         found = notable_items(ledger, run_id, 3)
     assert [row.dataset_id for row in found] == ["D0002", "D0003", "D0000"]
+
+
+def _sheet(rig: Rig, name: str, rows: list[JsonObject]) -> Selection:
+    path = rig.folder / name
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return Selection(manifest_uri=str(path))
+
+
+ASKED: list[JsonObject] = [
+    {"dataset_id": "D0000", "metadata.n": 7, "metadata.text": "\\<null>", "data": "files/x.h5ad"},
+    {"dataset_id": "D0001", "metadata.n": None, "metadata.gone": "<delete>", "study_id": None},
+    {"dataset_id": "D0002", "metadata.n": 2**70, "metadata.tags": ["a"], "note": "a; b"},
+]
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_report_holds_the_cells_that_the_next_run_needs(rig: Rig, kind: str) -> None:
+    """What was not processed is done by giving its report to the same operation."""
+    rig.fill(2)
+    rig.fake.add("D0002", {"gone": 1})
+    with rig.session(rig.request(change={}, selection=_sheet(rig, "m.jsonl", ASKED))) as session:
+        session.freeze()
+        run_id = session.run_id
+    path = rig.folder / f"open.{kind}"
+    with open_ledger(rig.ledger_url) as ledger, path.open("wb") as stream:
+        assert write_rows(report_rows(ledger, run_id), kind, stream) == 3
+    rows = {row.dataset_id: row.row for row in read_manifest(path)}
+    for asked in ASKED:
+        found = rows[DatasetId(str(asked["dataset_id"]))]
+        wanted = {name: value for name, value in asked.items() if name != "dataset_id"}
+        if "data" in wanted:
+            wanted["data"] = str(rig.folder / "files/x.h5ad")
+        assert {name: found[name] for name in wanted} == wanted
+        assert found["outcome"] == "selected"
+    summary = rig.run(rig.request(change={}, selection=Selection(manifest_uri=str(path))))
+    assert summary.counts.by_state == {ItemState.APPLIED: 3}
+    made = rig.fake.metadata(rig.fake.dataset(DatasetId("D0000")))
+    assert (made["n"], made["text"]) == (7, "<null>")
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_report_names_files(kind: str) -> None:
+    rows = [
+        ReportRow(dataset_id="D1", file_name=name, outcome=ItemState.FAILED, cells={"tag": None})
+        for name in ("a.txt", "b, c.txt")
+    ]
+    stream = io.BytesIO(_written(kind, rows))
+    found = list(manifest_rows(stream, f"report.{kind}", key=BY_FILE))
+    assert [(row.dataset_id, row.file_name) for row in found] == [
+        ("D1", "a.txt"),
+        ("D1", "b, c.txt"),
+    ]
+    assert all(row.row["tag"] is None for row in found)
+
+
+def test_what_did_not_end_well_is_planned_again(rig: Rig) -> None:
+    run_id = _half_failed(rig)
+    for number in (2, 3):
+        mended = DatasetChange(metadata={"n": "0"})
+        stamp = WriteStamp(run_id=RunId("somebody else's"))
+        rig.fake.update(DatasetId(f"D{number:04}"), mended, stamp)
+    with open_ledger(rig.ledger_url) as ledger:
+        assert ledger.reopen(run_id) == 2
+        ledger.set_state(run_id, RunState.SELECTED)
+    summary = rig.take_up(run_id)
+    assert summary.counts.by_state == {ItemState.APPLIED: 4}
+    assert summary.state is RunState.FINISHED

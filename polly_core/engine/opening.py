@@ -13,9 +13,9 @@ from polly_core.engine.request import RunRequest, Surroundings
 from polly_core.errors import InvalidInput, RunMismatch, RunNotFound
 from polly_core.ledger.ledger import Ledger
 from polly_core.ledger.rows import RunRow
-from polly_core.models.catalog import AtlasId, CatalogRef
+from polly_core.models.catalog import AtlasId, CatalogRef, RunId
 from polly_core.models.change import Change
-from polly_core.models.operations import DESCRIPTIONS
+from polly_core.models.operations import DESCRIPTIONS, UndoSpec
 from polly_core.models.run import ItemState, OperationName, RunOptions, RunSpec
 from polly_core.models.selection import Selection
 from polly_core.operations.base import Operation
@@ -90,11 +90,18 @@ def open_run(
         resolved.spec,
         request.options or (known.options if known else RunOptions()),
         flow_run_id=request.flow_run_id,
+        origin=_origin(resolved.spec),
     )
     if request.options is not None and request.options != run.options:
         ledger.set_options(request.run_id, request.options)
         run = ledger.run(request.run_id)
     return Opened(run, known is not None, connected, built, resolved.selection_file, resolved.plan)
+
+
+def _origin(spec: RunSpec) -> RunId | None:
+    """The run that this one undoes."""
+    undoes = spec.operation is OperationName.UNDO
+    return described(UndoSpec, spec.change).run_id if undoes else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +235,8 @@ def _pinned_selection(selection: Selection, home: Path) -> tuple[Selection, Path
 
 def _built(resolved: _Resolved, surroundings: Surroundings, ledger: Ledger, ports: Ports) -> Built:
     spec = resolved.spec
-    if not resolved.plans:
+    # A copy's pages are of another atlas than the one that is written: it keeps them apart.
+    if not resolved.plans and spec.operation is not OperationName.COPY:
         planned = Transition(saved_in=saved_in(surroundings))
         return Built(planned, ports.reader, flags=flags_of(spec))
     workshop = Workshop(spec, ports, surroundings, ledger, resolved.loaded)

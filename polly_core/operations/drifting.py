@@ -5,12 +5,18 @@ from collections.abc import Iterable, Mapping
 from polly_core.catalog.ports import Reader
 from polly_core.errors import NotFound
 from polly_core.models.catalog import DatasetRecord, FileRecord
-from polly_core.models.run import FileState, Planned
+from polly_core.models.run import FileState, Planned, StepResult
 from polly_core.operations.base import Drift
+from polly_core.operations.stepping import ATTACH, DETACH
 
 
-def drift_of(reader: Reader, planned: Planned, record: DatasetRecord | None) -> Drift | None:
-    """Why a stored plan no longer fits, or None.
+def drift_of(
+    reader: Reader,
+    planned: Planned,
+    record: DatasetRecord | None,
+    done: tuple[StepResult, ...] = (),
+) -> Drift | None:
+    """Why a stored plan no longer fits, or None. What its own steps have done is no drift.
 
     A server that enforces versions is not asked twice: it refuses the write itself.
 
@@ -25,7 +31,7 @@ def drift_of(reader: Reader, planned: Planned, record: DatasetRecord | None) -> 
         return None
     record = record or reader.dataset(planned.dataset_id)
     return _moved(planned, planned.seen, record) or (
-        _files_moved(reader, planned) if has_files else None
+        _files_moved(reader, planned, done) if has_files else None
     )
 
 
@@ -45,11 +51,14 @@ def _moved(planned: Planned, seen: DatasetRecord, record: DatasetRecord) -> Drif
     return None
 
 
-def _files_moved(reader: Reader, planned: Planned) -> Drift | None:
+def _files_moved(reader: Reader, planned: Planned, done: tuple[StepResult, ...]) -> Drift | None:
     """Files have no versions: what is to be replaced or removed must be what was seen."""
+    ours = {result.step for result in done}
     found = {file.file_name: state_of(file) for file in reader.files(planned.dataset_id)}
     before = {file.file_name: file for file in planned.files_before}
     for name in _touched(planned, found):
+        if ours & {ATTACH + name, DETACH + name}:
+            continue
         if not _same(found.get(name), before.get(name)):
             was = before[name].file_location if name in before else "nothing"
             now = found[name].file_location if name in found else "nothing"

@@ -68,7 +68,7 @@ class Transition:
         done: tuple[StepResult, ...],
     ) -> Draft | Drift:
         if result_of(done, DATASET) is None:
-            drift = drift_of(reader, planned, record)
+            drift = drift_of(reader, planned, record, done)
             if drift is not None:
                 return drift
         if planned.wanted is None or (not planned.patch and planned.seen is not None):

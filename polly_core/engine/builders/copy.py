@@ -1,0 +1,142 @@
+"""Bulk copy and promotion."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from polly_core.catalog.ports import Reader
+from polly_core.engine.builders.base import Built, Found, Workshop
+from polly_core.errors import InvalidInput, NotFound
+from polly_core.ledger.ledger import Ledger
+from polly_core.ledger.rows import ItemRow
+from polly_core.models.catalog import CatalogRef, DatasetId
+from polly_core.models.operations import CopyOnExisting, CopySpec
+from polly_core.models.run import FileState, Planned
+from polly_core.models.selection import SelectionKind
+from polly_core.operations.copy import FROM_COLUMN, CopyDatasets
+from polly_core.operations.promotion import BASE_KEY, LastCopy
+from polly_core.operations.sides import live
+from polly_core.operations.stepping import ATTACH, DATA, location_of
+
+LOOKUP = 500
+_COMPARES = {CopyOnExisting.OVERWRITE, CopyOnExisting.NEWER, CopyOnExisting.PROMOTE}
+_ROWS = {SelectionKind.MANIFEST, SelectionKind.FAILURES}
+
+
+def build(workshop: Workshop) -> Built:
+    """Raises ``InvalidInput`` where there is no such source, or it is the destination itself."""
+    spec = workshop.description(CopySpec)
+    target = workshop.ports.reader.catalog
+    source = workshop.ports.beside(spec.from_atlas)
+    across = spec.from_atlas != target.atlas_id
+    if not across and workshop.spec.selection.kind not in _ROWS:
+        raise InvalidInput(
+            f"source and destination are both atlas {spec.from_atlas}: every dataset would be "
+            f"copied onto itself. Name another atlas, or give a manifest with columns dataset_id "
+            f"(the copy) and {FROM_COLUMN} (what is copied)"
+        )
+    bases = _Bases(workshop.ledger, _reachable(source), target)
+    whole = workshop.spec.selection.kind is SelectionKind.ALL
+    reports_gone = whole and spec.existing is CopyOnExisting.PROMOTE
+
+    def enriched(found: Sequence[Found]) -> Sequence[Found]:
+        if found:
+            return bases.added(found)
+        return list(gone(bases, source, workshop.ports.reader)) if reports_gone else ()
+
+    return Built(
+        CopyDatasets(spec, source, across=across, saved_in=workshop.saved_in),
+        source,
+        enrich=enriched if spec.existing in _COMPARES else None,
+    )
+
+
+def _reachable(source: Reader) -> CatalogRef:
+    try:
+        return source.catalog
+    except NotFound as error:
+        raise InvalidInput(f"the source cannot be read: {error}; check --from") from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Bases:
+    """What the ledger knows of earlier copies from one atlas to another."""
+
+    ledger: Ledger
+    source: CatalogRef
+    target: CatalogRef
+
+    def added(self, found: Sequence[Found]) -> list[Found]:
+        """The items, each with its last copy where one is recorded."""
+        rows = self.ledger.last_copies(self.source, self.target, [f.dataset_id for f in found])
+        return [_with_base(one, rows.get(one.dataset_id)) for one in found]
+
+
+def _with_base(one: Found, row: ItemRow | None) -> Found:
+    cells = {name: cell for name, cell in (one.row or {}).items() if name != BASE_KEY}
+    last = last_copy(row) if row is not None else None
+    if last is not None:
+        cells[BASE_KEY] = last.model_dump(mode="json")
+    return replace(one, row=cells or None)
+
+
+def last_copy(row: ItemRow) -> LastCopy | None:
+    """How an applied copy left both sides."""
+    planned = row.planned
+    if planned is None or planned.source is None:
+        return None
+    seen = planned.seen
+    version = row.version_after or (seen.version_id if seen else None)
+    if version is None:
+        return None
+    study = planned.study.study_id if planned.study else (seen.study_id if seen else None)
+    wanted = planned.wanted.data_location if planned.wanted else None
+    location = wanted or location_of(row.done, DATA) or (seen.data_location if seen else None)
+    return LastCopy(
+        source=planned.source,
+        version_id=version,
+        data_location=location,
+        study_id=study,
+        files=(*planned.source.kept, *_attached(planned, row)),
+    )
+
+
+def _attached(planned: Planned, row: ItemRow) -> Iterator[FileState]:
+    for file in planned.attach:
+        location = location_of(row.done, ATTACH + file.file_name) or file.file_location
+        if location is not None:
+            yield FileState(
+                file_name=file.file_name,
+                file_format=file.file_format,
+                file_location=location,
+                tag=file.tag,
+                linked=file.linked,
+            )
+
+
+def gone(bases: _Bases, source: Reader, target: Reader) -> Iterator[Found]:
+    """Datasets of the destination that were copied before and are not in the source any more.
+
+    Both listings are read side by side, so that neither is kept.
+    """
+    ids = _only_there(source, target)
+    while chunk := list(itertools.islice(ids, LOOKUP)):
+        for one in bases.added([Found(dataset_id) for dataset_id in chunk]):
+            last = LastCopy.model_validate(one.row[BASE_KEY]) if one.row else None
+            if last is None:
+                continue
+            name = last.source.dataset_id
+            if name == one.dataset_id:
+                yield one
+            elif live(source, name) is None:
+                yield replace(one, row={**(one.row or {}), FROM_COLUMN: name})
+
+
+def _only_there(source: Reader, target: Reader) -> Iterator[DatasetId]:
+    here = iter(source.datasets(page_size=1000))
+    ours = next(here, None)
+    for there in target.datasets(page_size=1000):
+        while ours is not None and ours.dataset_id < there.dataset_id:
+            ours = next(here, None)
+        if ours is None or ours.dataset_id != there.dataset_id:
+            yield there.dataset_id

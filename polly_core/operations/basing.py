@@ -23,7 +23,7 @@ def read_base(
     if version_id is None:
         return None
     if version_id == record.version_id:
-        return Base(version_id, metadata, record.data_type)
+        return Base(version_id, metadata, record.data_type, record.data_location)
     try:
         version = reader.version(record.dataset_id, version_id)
     except NotFound:
@@ -32,4 +32,5 @@ def read_base(
             f"{record.dataset_id}; export again, or remove the column to compare with nothing"
         )
         raise StepFailed((reason,)) from None
-    return Base(version_id, reader.metadata(version), version.data_type)
+    metadata = reader.metadata(version)
+    return Base(version_id, metadata, version.data_type, version.data_location)

@@ -29,6 +29,11 @@ class NewData:
         return cls(data.data_format, found.location, found.source, moves=True, differs=True)
 
     @classmethod
+    def standing(cls, record: DatasetRecord) -> "NewData":
+        """What it has, left as it is."""
+        return cls(record.data_format, record.data_location, None, moves=False, differs=False)
+
+    @classmethod
     def onto(cls, record: DatasetRecord, data: IncomingData) -> "NewData":
         """In the place of what the dataset has; the same content is not put there again."""
         found = data.object

@@ -30,6 +30,7 @@ class Base:
     version_id: VersionId
     metadata: JsonObject
     data_type: str
+    data_location: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,11 +21,14 @@ from polly_core.transport.sources import absolute, beside
 Resolve = Callable[[str], str]
 
 
-def placed(selection: Selection) -> Enrich:
+def placed(selection: Selection, *, having: str | None = None) -> Enrich:
     """Gives rows that name files their full paths, and says where each row stands.
 
     Done while items are frozen: a report, a resume on another machine and the next run of what
     failed need not know where the manifest was.
+
+    Args:
+        having: only of rows with this column; others stay as they are.
     """
     manifest = selection.manifest_uri
 
@@ -34,15 +37,17 @@ def placed(selection: Selection) -> Enrich:
 
     def enrich(found: Sequence[Found]) -> Sequence[Found]:
         return [
-            replace(one, row=_placed(one, manifest, resolve)) if one.row is not None else one
+            replace(one, row=_placed(one, one.row, manifest, resolve))
+            if one.row is not None and (having is None or having in one.row)
+            else one
             for one in found
         ]
 
     return enrich
 
 
-def _placed(one: Found, manifest: str | None, resolve: Resolve) -> JsonObject:
-    row = {name: _cell(name, value, resolve) for name, value in (one.row or {}).items()}
+def _placed(one: Found, given: JsonObject, manifest: str | None, resolve: Resolve) -> JsonObject:
+    row = {name: _cell(name, value, resolve) for name, value in given.items()}
     files = _files(row, resolve)
     if files is not None:
         row[FILES_COLUMN] = files

@@ -1,7 +1,9 @@
 """Bulk update."""
 
 from polly_core.engine.builders.base import Built, Workshop
+from polly_core.engine.builders.manifestrows import placed
 from polly_core.errors import InvalidInput
+from polly_core.operations.newrow import DATA_COLUMN
 from polly_core.operations.update import UpdateMetadata
 from polly_core.planning.steps import Evaluator
 from polly_core.planning.validation import Validator
@@ -17,7 +19,11 @@ def build(workshop: Workshop) -> Built:
             "manifest whose metadata.* columns are the change"
         )
     modules = workshop.surroundings.allowed_modules
+    by_rows = loaded.change.is_manifest_patch
     operation = UpdateMetadata(
-        Evaluator(loaded, allowed_modules=modules), Validator(loaded, allowed_modules=modules)
+        Evaluator(loaded, allowed_modules=modules),
+        Validator(loaded, allowed_modules=modules),
+        rows_bring_data=by_rows,
     )
-    return Built(operation, workshop.ports.reader)
+    enrich = placed(spec.selection, having=DATA_COLUMN) if by_rows else None
+    return Built(operation, workshop.ports.reader, enrich=enrich)

@@ -20,6 +20,7 @@ COMMANDS = {
     "export": "write the metadata of a selection as a sheet that is a manifest",
     "resume": "take up a run that did not finish",
     "retry": "plan again what did not end well, and do it",
+    "undo": "take back a run, keeping what others did since",
     "verify": "check that a run's promises still hold",
     "pause": "hold a running run",
     "continue": "let a paused run go on",

@@ -81,9 +81,10 @@ class Asked(Model):
         if self.running.run_id is not None:
             run["run_id"] = self.running.run_id
         fields = self.described.form or self.described.change or {}
+        selected: JsonObject = {}
         if self.by_manifest:
-            selected: JsonObject = {"manifest_uri": self.selection.manifest_uri}
-        else:
+            selected = {"manifest_uri": self.selection.manifest_uri}
+        elif self.selection.written_by is None:
             selection = self.selection.model_dump(mode="json", exclude_none=True)
             selected = {"selection": selection}
         return {"atlas_id": self.atlas, **fields, **selected, "run": run}

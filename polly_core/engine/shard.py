@@ -94,10 +94,11 @@ class ShardRun:
         Items that could not be read for good are recorded as failed. When the run stops in
         between, what was planned is recorded and the rest stays selected.
         """
-        self._open = set(works)
+        given = list(works)
+        self._open = set(given)
         drafted: list[Work] = []
         rows: list[PlanRow] = []
-        for work in self._open:
+        for work in given:
             self._dispatch(work)
         while self._open and not self._engine.stop.is_set():
             self._fire_timers()
@@ -135,8 +136,10 @@ class ShardRun:
 
     def apply(self, works: Iterable[Work]) -> bool:
         """Take every item to its outcome. True when nothing is left, verification included."""
-        self._open = set(works)
-        for work in self._open:
+        # In the selection's order, which may be one of urgency.
+        given = sorted(works, key=lambda work: work.seq)
+        self._open = set(given)
+        for work in given:
             if work.stage is Stage.SEND:
                 self._ready.append(work)
             else:
@@ -306,7 +309,7 @@ class ShardRun:
         )
 
     def _moved(self, work: Work, reason: str) -> None:
-        if work.done:
+        if wrote_documents(work.done):
             said = f"{reason}; done before: {', '.join(one.step for one in work.done)}"
             self._end(work, ItemState.FAILED, said)
         else:
@@ -384,7 +387,7 @@ class ShardRun:
     # -- ends -------------------------------------------------------------------------------
 
     def _end(self, work: Work, state: ItemState, *reasons: str) -> None:
-        self._pending.outcome(work, state, *reasons)
+        self._pending.outcome(work, state, *reasons, *_left_behind(work))
         self._pending.hurry()
         self._close(work)
 
@@ -463,6 +466,14 @@ class ShardRun:
 
 def _hold_reason(event: Again) -> str:
     return "the service asked to slow down" if event.throttled else event.reason
+
+
+def _left_behind(work: Work) -> tuple[str, ...]:
+    """What an item that did not end well leaves in the store, by location."""
+    if not work.has_plan:
+        return ()
+    left = orphans(work.planned, work.done)
+    return tuple(f"uploaded, and referred to by nothing of this item: {uri}" for uri in left)
 
 
 def twice(versions: tuple[VersionId, ...]) -> str:

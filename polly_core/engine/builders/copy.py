@@ -4,12 +4,12 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from polly_core.catalog.ports import Reader
+from polly_core.catalog.ports import Ports, Reader
 from polly_core.engine.builders.base import Built, Found, Workshop
 from polly_core.errors import InvalidInput, NotFound
 from polly_core.ledger.ledger import Ledger
 from polly_core.ledger.rows import ItemRow
-from polly_core.models.catalog import CatalogRef, DatasetId
+from polly_core.models.catalog import AtlasId, CatalogRef, DatasetId
 from polly_core.models.operations import CopyOnExisting, CopySpec
 from polly_core.models.run import FileState, Planned
 from polly_core.models.selection import SelectionKind
@@ -27,7 +27,7 @@ def build(workshop: Workshop) -> Built:
     """Raises ``InvalidInput`` where there is no such source, or it is the destination itself."""
     spec = workshop.description(CopySpec)
     target = workshop.ports.reader.catalog
-    source = workshop.ports.beside(spec.from_atlas)
+    source, source_ref = _source(workshop.ports, spec.from_atlas)
     across = spec.from_atlas != target.atlas_id
     if not across and workshop.spec.selection.kind not in _ROWS:
         raise InvalidInput(
@@ -35,7 +35,7 @@ def build(workshop: Workshop) -> Built:
             f"copied onto itself. Name another atlas, or give a manifest with columns dataset_id "
             f"(the copy) and {FROM_COLUMN} (what is copied)"
         )
-    bases = _Bases(workshop.ledger, _reachable(source), target)
+    bases = _Bases(workshop.ledger, source_ref, target)
     whole = workshop.spec.selection.kind is SelectionKind.ALL
     reports_gone = whole and spec.existing is CopyOnExisting.PROMOTE
 
@@ -51,9 +51,10 @@ def build(workshop: Workshop) -> Built:
     )
 
 
-def _reachable(source: Reader) -> CatalogRef:
+def _source(ports: Ports, atlas_id: AtlasId) -> tuple[Reader, CatalogRef]:
     try:
-        return source.catalog
+        source = ports.beside(atlas_id)
+        return source, source.catalog
     except NotFound as error:
         raise InvalidInput(f"the source cannot be read: {error}; check --from") from error
 

@@ -1,0 +1,319 @@
+"""The inverse of what an item's write did to content and files, where nobody touched it since."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from polly_core.catalog.ports import Reader
+from polly_core.errors import ObjectMissing, StorageDenied
+from polly_core.models.catalog import DatasetRecord, FileRecord, VersionId, VersionRecord
+from polly_core.models.fieldpath import DATA_TYPE, FieldPath, format_field
+from polly_core.models.jsonvalue import JsonObject, digest
+from polly_core.models.run import (
+    FileState,
+    FileTarget,
+    ObjectSource,
+    PatchOp,
+    Planned,
+    StepResult,
+    Wanted,
+)
+from polly_core.operations.drifting import state_of
+from polly_core.operations.keeping import Kept, keep
+from polly_core.operations.stepping import (
+    ATTACH,
+    DATA,
+    DATASET,
+    DETACH,
+    SAVE,
+    file_location,
+    location_of,
+    result_of,
+)
+from polly_core.planning.diff import apply_patch, diff, invert, pointer_keys, unmet
+from polly_core.planning.values import shown
+
+
+class Undone(Protocol):
+    """What a run did to an item."""
+
+    @property
+    def planned(self) -> Planned: ...
+
+    @property
+    def version(self) -> VersionId | None: ...
+
+    @property
+    def done(self) -> tuple[StepResult, ...]: ...
+
+    def did(self, step: str) -> bool:
+        """Whether a step is known to have happened."""
+        ...
+
+
+@dataclass(slots=True)
+class ContentBack:
+    """Metadata, data type and data as they are to be; what is unset stays as it is now."""
+
+    metadata: JsonObject | None = None
+    patch: tuple[PatchOp, ...] = ()
+    data_type: str | None = None
+    data: tuple[str, str] | None = None
+    """Format and location."""
+    disputes: list[str] = field(default_factory=list)
+    """What others have changed since, of what the run had changed."""
+
+    def wanted(self, record: DatasetRecord) -> Wanted | None:
+        """The versioned state to be made; None where nothing of it changes."""
+        data_format, location = self.data or (record.data_format, record.data_location)
+        wanted = Wanted(
+            metadata_digest=digest(self.metadata),
+            data_type=self.data_type or record.data_type,
+            data_format=data_format,
+            data_location=location,
+        )
+        now = (record.data_type, record.data_format, record.data_location)
+        same = (wanted.data_type, wanted.data_format, wanted.data_location) == now
+        return None if same and not self.patch else wanted
+
+    def moves_data(self, record: DatasetRecord) -> bool:
+        """Whether the data goes back to another location."""
+        return self.data is not None and self.data[1] != record.data_location
+
+
+def content_back(
+    reader: Reader,
+    undone: Undone,
+    record: DatasetRecord,
+    fields: tuple[FieldPath, ...] | None,
+) -> ContentBack:
+    """How content goes back.
+
+    Args:
+        fields: only these; None is all of it.
+    """
+    if undone.planned.wanted is None or not undone.did(DATASET):
+        return ContentBack()
+    now = reader.metadata(record)
+    if fields is None and record.version_id == undone.version:
+        return _before_ours(reader, record, now)
+    return _field_by_field(undone, record, now, fields)
+
+
+def _before_ours(reader: Reader, record: DatasetRecord, now: JsonObject) -> ContentBack:
+    """To the version directly before ours, whoever made it."""
+    history = reader.versions(record.dataset_id, include_deleted=True)
+    before = _after(history, record.version_id)
+    then = reader.metadata(before)
+    return ContentBack(
+        metadata=then,
+        patch=diff(now, then),
+        data_type=before.data_type,
+        data=(before.data_format, before.data_location),
+    )
+
+
+def _after(history: Iterable[VersionRecord], version: VersionId) -> VersionRecord:
+    """The one listed after it: the history is newest first."""
+    versions = iter(history)
+    for found in versions:
+        if found.version_id == version:
+            break
+    return next(versions)
+
+
+def _field_by_field(
+    undone: Undone,
+    record: DatasetRecord,
+    now: JsonObject,
+    fields: tuple[FieldPath, ...] | None,
+) -> ContentBack:
+    planned = undone.planned
+    ours = [op for op in planned.patch if _is_chosen(op, fields)]
+    # What stands as it did before us needs nothing; whoever put it back did our work.
+    standing = [op for op in ours if unmet(now, [op])]
+    inverse = invert(standing)
+    disputed = {op.path for op in unmet(now, inverse)}
+    back = ContentBack(
+        disputes=[_dispute(op, now) for op in standing if op.path in disputed],
+    )
+    agreed = [op for op in inverse if op.path not in disputed]
+    back.metadata = apply_patch(now, agreed)
+    back.patch = diff(now, back.metadata)
+    if fields is None or any(one.attribute == DATA_TYPE for one in fields):
+        _type_back(back, planned, record)
+    if fields is None:
+        _data_back(back, undone, record)
+    return back
+
+
+def _is_chosen(op: PatchOp, fields: tuple[FieldPath, ...] | None) -> bool:
+    if fields is None:
+        return True
+    keys = pointer_keys(op.path)
+    return any(one.attribute is None and keys[: len(one.keys)] == one.keys for one in fields)
+
+
+def _dispute(op: PatchOp, now: JsonObject) -> str:
+    keys = pointer_keys(op.path)
+    node: object = now
+    for key in keys:
+        node = node.get(key, "nothing") if isinstance(node, dict) else "nothing"
+    was = "nothing" if op.op == "add" else shown(op.before)
+    made = "nothing" if op.op == "remove" else shown(op.value)
+    return f"field {format_field(keys)}: was {was}, set to {made} by the run, found {node!r}"
+
+
+def _type_back(back: ContentBack, planned: Planned, record: DatasetRecord) -> None:
+    assert planned.seen is not None
+    assert planned.wanted is not None
+    was, made, now = planned.seen.data_type, planned.wanted.data_type, record.data_type
+    if was in {made, now}:
+        return
+    if now == made:
+        back.data_type = was
+    else:
+        back.disputes.append(f"data type: was {was!r}, set to {made!r} by the run, found {now!r}")
+
+
+def _data_back(back: ContentBack, undone: Undone, record: DatasetRecord) -> None:
+    seen, wanted = undone.planned.seen, undone.planned.wanted
+    assert seen is not None
+    assert wanted is not None
+    made = wanted.data_location or location_of(undone.done, DATA)
+    if seen.data_location in {made, record.data_location}:
+        return
+    if record.data_location == made:
+        back.data = (seen.data_format, seen.data_location)
+    else:
+        back.disputes.append(
+            f"data: was {seen.data_location}, set to {made} by the run, "
+            f"found {record.data_location}"
+        )
+
+
+@dataclass(slots=True)
+class FilesBack:
+    """Supplementary files as they are to be."""
+
+    attach: tuple[FileTarget, ...] = ()
+    detach: tuple[str, ...] = ()
+    kept: Kept = field(default_factory=Kept)
+    """What it replaces, removes, or what goes with the data."""
+    disputes: tuple[str, ...] = ()
+    side_effects: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
+    """Files that cannot be put back."""
+
+
+def revived(reader: Reader, undone: Undone) -> FilesBack:
+    """The files of a dataset that is brought back."""
+    attach, lost = _put_back(reader, undone, undone.planned.files_before)
+    return FilesBack(attach=tuple(attach), lost=tuple(lost))
+
+
+def files_back(
+    reader: Reader, undone: Undone, record: DatasetRecord, *, moves_data: bool, save_bytes: bool
+) -> FilesBack:
+    """How the files of a live dataset go back.
+
+    Args:
+        moves_data: the data goes back to another location, and files linked to it go.
+        save_bytes: download what is lost by that.
+    """
+    planned = undone.planned
+    if not (planned.attach or planned.detach or planned.files_before or moves_data):
+        return FilesBack()
+    listed = {file.file_name: file for file in reader.files(record.dataset_id)}
+    before = {state.file_name: state for state in planned.files_before}
+    removed, wanted, disputes = _choices(undone, listed, before)
+    gone = [file for file in listed.values() if moves_data and _goes(file, removed, wanted)]
+    attach, lost = _put_back(reader, undone, wanted)
+    touched = {*removed, *(state.file_name for state in wanted)}
+    changed = [file for name, file in listed.items() if name in touched]
+    return FilesBack(
+        attach=tuple(attach),
+        detach=tuple(removed),
+        kept=keep(reader, [*changed, *gone], save_bytes=save_bytes),
+        disputes=tuple(disputes),
+        side_effects=tuple(f"linked file {file.file_name!r} goes with the data" for file in gone),
+        lost=tuple(lost),
+    )
+
+
+def _goes(file: FileRecord, removed: list[str], wanted: list[FileState]) -> bool:
+    known = {*removed, *(state.file_name for state in wanted)}
+    return file.derived_from is not None and file.file_name not in known
+
+
+def _choices(
+    undone: Undone, listed: dict[str, FileRecord], before: dict[str, FileState]
+) -> tuple[list[str], list[FileState], list[str]]:
+    """Names to be removed, files to be put back, and what others have changed since."""
+    planned = undone.planned
+    removed: list[str] = []
+    wanted: list[FileState] = []
+    disputes: list[str] = []
+    for name, ours in _made(undone):
+        then, now = before.get(name), listed.get(name)
+        state = state_of(now) if now else None
+        if state == then:
+            continue
+        if (state.file_location, state.tag) != ours if state else ours is not None:
+            found = state.file_location if state else "nothing"
+            disputes.append(f"file {name!r}: the run left {_left(ours)}, found {found}")
+        elif then is None:
+            removed.append(name)
+        else:
+            wanted.append(then)
+    named = {file.file_name for file in planned.attach} | set(planned.detach)
+    if undone.did(DATASET):
+        wanted += [s for name, s in before.items() if name not in named and name not in listed]
+    return removed, wanted, disputes
+
+
+def _made(undone: Undone) -> Iterator[tuple[str, tuple[str, str | None] | None]]:
+    """Files that the run attached, with location and tag, or removed (None)."""
+    for file in undone.planned.attach:
+        if undone.did(ATTACH + file.file_name):
+            attached = location_of(undone.done, ATTACH + file.file_name)
+            location = attached or file_location(file, undone.done)
+            yield file.file_name, (location or "", file.tag)
+    for name in undone.planned.detach:
+        if undone.did(DETACH + name):
+            yield name, None
+
+
+def _left(ours: tuple[str, str | None] | None) -> str:
+    return ours[0] if ours else "nothing"
+
+
+def _put_back(
+    reader: Reader, undone: Undone, states: Iterable[FileState]
+) -> tuple[list[FileTarget], list[str]]:
+    """Files to be attached as they were, and what cannot be."""
+    found: list[FileTarget] = []
+    lost: list[str] = []
+    for state in states:
+        saved = result_of(undone.done, SAVE + state.file_name)
+        try:
+            location = reader.stat(state.file_location).location
+        except (ObjectMissing, StorageDenied) as error:
+            if saved is None or saved.location is None:
+                lost.append(f"file {state.file_name!r} cannot be put back: {error}")
+                continue
+            location = None
+        source = None
+        if location is None and saved is not None and saved.location is not None:
+            source = ObjectSource(uri=saved.location, sha256=saved.sha256)
+        found.append(
+            FileTarget(
+                file_name=state.file_name,
+                file_format=state.file_format,
+                file_location=location,
+                tag=state.tag,
+                linked=state.linked,
+                source=source,
+            )
+        )
+    return found, lost

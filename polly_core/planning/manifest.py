@@ -31,9 +31,11 @@ from polly_core.planning.editing import BASE_COLUMN
 from polly_core.planning.rowpatch import PREFIX, is_patch_column, patch_fields
 from polly_core.planning.tables import Problems, Row, check_suffix, read_rows
 from polly_core.planning.values import shown
+from polly_core.transport.foreign import file_name
 
 ID_COLUMN = "dataset_id"
 FILE_COLUMN = "file_name"
+PATH_COLUMN = "file"
 LINK_COLUMN = "link"
 BY_DATASET = (ID_COLUMN,)
 BY_FILE = (ID_COLUMN, FILE_COLUMN)
@@ -71,7 +73,7 @@ def read_manifest(path: Path, *, key: Sequence[str] = BY_DATASET) -> Iterator[Ma
 
     Args:
         key: the columns that tell the rows apart: ``BY_DATASET``, or ``BY_FILE`` where a dataset
-            may have several rows.
+            may have several rows. A row without a file name has that of its ``file``.
 
     Raises:
         InvalidInput: the file cannot be read, or rows are unreadable or contradictory; the
@@ -90,15 +92,15 @@ def manifest_rows(
     seen = _Seen(problems)
     layouts = _Layouts(problems)
     by_file = FILE_COLUMN in key
-    for row in read_rows(handle, name, problems, required=key, cell=_cell):
+    for row in read_rows(handle, name, problems, required=BY_DATASET, cell=_cell):
         dataset_id = _dataset_id(row, problems)
-        file_name = _file_name(row, problems) if by_file else ""
-        if dataset_id is None or file_name is None:
+        name_of_file = _file_name(row, problems) if by_file else ""
+        if dataset_id is None or name_of_file is None:
             continue
-        if seen.first(row.line, dataset_id, file_name):
+        if seen.first(row.line, dataset_id, name_of_file):
             cells = _canonical(row, problems)
             layouts.check(row.line, cells)
-            yield ManifestRow(row.line, DatasetId(dataset_id), cells, file_name)
+            yield ManifestRow(row.line, DatasetId(dataset_id), cells, name_of_file)
     problems.raise_any()
 
 
@@ -197,6 +199,10 @@ def _file_name(row: Row, problems: Problems) -> str | None:
     value = row.cells.get(FILE_COLUMN)
     if isinstance(value, str) and value:
         return value
+    path = row.cells.get(PATH_COLUMN)
+    if value in (None, "") and isinstance(path, str) and path:
+        # Called as it is called where it comes from.
+        return file_name(path)
     found = shown(value) if value is not None else ", ".join(sorted(row.cells))
     problems.add(row.line, f"expected the name of a file in {FILE_COLUMN}, found {found}")
     return None

@@ -7,18 +7,27 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from polly_core.engine.builders.base import Enrich, Found
+from polly_core.errors import InvalidInput
 from polly_core.models.jsonvalue import JsonObject, JsonValue
-from polly_core.models.selection import Selection
+from polly_core.models.selection import Selection, SelectionKind
 from polly_core.operations.newrow import (
     DATA_COLUMN,
     METADATA_FILE_COLUMN,
     PLACE_COLUMN,
 )
 from polly_core.operations.sidefiles import FILE_PREFIX, FILES_COLUMN, listed_files
+from polly_core.planning.manifest import PATH_COLUMN
 from polly_core.transport.foreign import file_name, local_path
 from polly_core.transport.sources import absolute, beside
 
 Resolve = Callable[[str], str]
+_WITH_ROWS = frozenset({SelectionKind.MANIFEST, SelectionKind.FAILURES})
+
+
+def with_rows(selection: Selection, wanted: str) -> None:
+    """Raises ``InvalidInput`` where the selection brings no rows of a manifest."""
+    if selection.kind not in _WITH_ROWS:
+        raise InvalidInput(f"nothing says what is to be {wanted}")
 
 
 def placed(selection: Selection, *, having: str | None = None) -> Enrich:
@@ -58,7 +67,9 @@ def _placed(one: Found, given: JsonObject, manifest: str | None, resolve: Resolv
 
 
 def _cell(name: str, value: JsonValue, resolve: Resolve) -> JsonValue:
-    is_path = name in (DATA_COLUMN, METADATA_FILE_COLUMN) or name.startswith(FILE_PREFIX)
+    is_path = name in (DATA_COLUMN, METADATA_FILE_COLUMN, PATH_COLUMN) or name.startswith(
+        FILE_PREFIX
+    )
     return resolve(value) if is_path and isinstance(value, str) and value else value
 
 

@@ -125,9 +125,11 @@ class AppendUnique(BaseStep):
 
 
 class Join(BaseStep):
-    """Take columns of a table (CSV, TSV or JSON lines) from the row whose key is the dataset's.
+    """Take columns of a table (CSV, TSV, JSON lines, Parquet) from the row whose key is the
+    dataset's.
 
-    An empty cell changes nothing. Cells are text; a column headed ``name:json`` holds JSON.
+    An empty cell changes nothing. Cells are text, or what a column's head says: ``name:int``,
+    ``:float``, ``:bool``, ``:str``, ``:json``.
     """
 
     table: str = Field(alias="join", min_length=1)

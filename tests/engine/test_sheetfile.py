@@ -2,6 +2,7 @@
 
 import csv
 import io
+import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from polly_core.models.run import PatchOp
 from polly_core.planning.cells import DELETE, Column, Meaning
 from polly_core.planning.diff import diff
 from polly_core.planning.editing import Base
-from polly_core.planning.manifest import ManifestRow, manifest_rows
+from polly_core.planning.manifest import ManifestRow, manifest_rows, read_manifest
 from polly_core.planning.rowpatch import PREFIX, row_metadata
 from polly_core.planning.sheet import Layout, SheetColumn
 from polly_core.planning.steps import Evaluator
@@ -273,3 +274,28 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("sheet.csv", "new")]
     with pytest.raises(CannotProceed, match="cannot be written"), whole_file(tmp_path / "a" / "b"):
         pass
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_sheets_are_written_and_read_in_little_memory(kind: str, tmp_path: Path) -> None:
+    number, text = 6_000, "x" * 1000
+    layout = layout_of([{"text": text}])
+    path = tmp_path / f"sheet.{kind}"
+    rows = (
+        {
+            "dataset_id": f"D{n}",
+            "base_version": "v",
+            "data_type": "R",
+            "metadata.text": f"{text}{n}",
+        }
+        for n in range(number)
+    )
+    tracemalloc.start()
+    try:
+        with path.open("wb") as stream:
+            assert write_sheet(rows, columns_of(layout), kind, stream) == number
+        assert sum(1 for _ in read_manifest(path)) == number
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < number * len(text) / 1.5

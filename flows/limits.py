@@ -3,6 +3,8 @@
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from types import TracebackType
+from typing import Self
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -37,24 +39,46 @@ def ensure_limit(
         return client.read_global_concurrency_limit_by_name(name)
 
 
-@contextmanager
-def holding(slots: int, name: str = POLLY_API) -> Iterator[None]:
-    """Hold as many slots as this process may have requests in flight; wait until they are free.
+class Slots:
+    """Holds as many slots as this process may have requests in flight, between enter and exit.
 
-    Once they are held, a Prefect server that goes away takes nothing from the run.
+    Entering waits until they are free. Once they are held, a Prefect server that goes away takes
+    nothing from the run.
 
     Raises:
         CannotProceed: the limit has fewer slots than are asked for, so that it would wait for
             ever, or the Prefect server is out of reach.
     """
-    held = _acquire(slots, name)
-    try:
+
+    def __init__(self, slots: int, name: str = POLLY_API) -> None:
+        self._slots = slots
+        self._name = name
+        self._held = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._held = _acquire(self._slots, self._name)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._let_go()
+
+    @contextmanager
+    def let_go(self) -> Iterator[None]:
+        """Leave them to other runs inside: nothing is sent for a while. Raises as entering."""
+        self._let_go()
         yield
-    finally:
+        self._held = _acquire(self._slots, self._name)
+
+    def _let_go(self) -> None:
         try:
-            held.close()
+            self._held.close()
         except httpx.HTTPError as error:
-            log.warning("slots of %s are freed when their lease ends: %s", name, error)
+            log.warning("slots of %s are freed when their lease ends: %s", self._name, error)
 
 
 def _acquire(slots: int, name: str) -> ExitStack:

@@ -16,7 +16,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.approval import await_approval
 from flows.artifacts import TABLE_ROWS, plan_markdown
-from flows.limits import holding
+from flows.limits import Slots
 from flows.logs import kept_with_run
 from flows.parameters import BulkForm
 from flows.states import final_state, message_of
@@ -122,9 +122,9 @@ def carry_out(form: BulkForm, shard_task: ShardTask) -> State[object]:
         if watching is not None:
             watching.on_start(session.run_id, flow_run_id)
         teller.tags(tags_of(session))
-        watch = Watch(session, teller, form.run.approval_timeout)
-        slots = session.options.concurrency
-        with stopping(session), holding(slots), sharing(session):
+        slots = Slots(session.options.concurrency)
+        watch = Watch(session, teller, slots, form.run.approval_timeout)
+        with stopping(session), slots, sharing(session):
             with stopping(session):
                 work(session, request, shard_task, watch)
             watch.wait_out()
@@ -170,8 +170,11 @@ def tell_the_end(session: Session, teller: Teller, summary: RunSummary) -> None:
 class Watch:
     """Waits for task runs in the flow's main thread, the one that signals reach."""
 
-    def __init__(self, session: Session, teller: Teller, approval_timeout: float) -> None:
+    def __init__(
+        self, session: Session, teller: Teller, slots: Slots, approval_timeout: float
+    ) -> None:
         self._session = session
+        self._slots = slots
         self._approval_timeout = approval_timeout
         self._teller = teller
         self._ended: queue.SimpleQueue[PrefectFuture[Any]] = queue.SimpleQueue()
@@ -198,14 +201,17 @@ class Watch:
             return True
         # The approval of the plan is that of its first wave.
         number = 0 if wave.number == 1 else wave.number
-        answer = await_approval(
-            plan_markdown(session.planned, wave),
-            session.planned.digest,
-            number,
-            approved=lambda: session.stopping is not None or session.is_approved(number),
-            record=lambda by: session.approve(number, by),
-            timeout=self._approval_timeout,
-        )
+        if session.is_approved(number):
+            return True
+        with self._slots.let_go():
+            answer = await_approval(
+                plan_markdown(session.planned, wave),
+                session.planned.digest,
+                number,
+                approved=lambda: session.stopping is not None or session.is_approved(number),
+                record=lambda by: session.approve(number, by),
+                timeout=self._approval_timeout,
+            )
         if not answer:
             session.stop(StopReason.CANCELLED, answer.message)
         return answer.approved and session.stopping is None

@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
 
-from flows.limits import ensure_limit, holding
+from flows.limits import Slots, ensure_limit
 from polly_core.errors import CannotProceed
 from tests.flows.conftest import Bench
 from tests.support.prefect import PrefectServer, eventually
@@ -30,7 +30,7 @@ def test_slots_are_held_and_given_back(prefect_server: PrefectServer) -> None:
     name = f"limit-{uuid4().hex}"
     with prefect_server.in_use() as client:
         ensure_limit(client, name, 5)
-        with holding(3, name):
+        with Slots(3, name):
             assert active(client, name) == 3
         assert active(client, name) == 0
 
@@ -41,13 +41,13 @@ def test_a_second_process_waits_for_its_slots(prefect_server: PrefectServer) -> 
     taken = threading.Event()
 
     def second() -> None:
-        with prefect_server.in_use(), holding(3, name):
+        with prefect_server.in_use(), Slots(3, name):
             taken.set()
 
     with prefect_server.in_use() as client:
         ensure_limit(client, name, 5)
         other = threading.Thread(target=second)
-        with holding(3, name):
+        with Slots(3, name):
             other.start()
             assert not taken.wait(2.0)
         other.join(60)
@@ -62,7 +62,7 @@ def test_more_slots_than_there_are_is_refused_with_the_command_that_helps(
         ensure_limit(client, name, 5)
         with (
             pytest.raises(CannotProceed, match=f"prefect gcl update {name} --limit 6"),
-            holding(6, name),
+            Slots(6, name),
         ):
             pass
 

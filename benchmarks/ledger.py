@@ -87,6 +87,12 @@ def dataset(seq: int) -> DatasetId:
     return DatasetId(f"GSE{seq:07d}_GPL11154")
 
 
+def make_plans(items: int) -> None:
+    """What both sides have done to them before they write."""
+    for seq in range(items):
+        planned(seq)
+
+
 class Ours:
     """The ledger as the engine uses it."""
 
@@ -207,13 +213,14 @@ def measured(name: str, step: Callable[[], None], *, items: int) -> tuple[float,
 
 
 def compare(side: Ours | Bare, name: str, *, items: int) -> float:
-    """CPU per item of all that is written."""
+    """CPU per item of all that is written, without what making the plans costs their maker."""
     print(f"{name:<30} CPU ms   wall ms   per item")
     written = measured("freeze", side.freeze, items=items)[0]
     written += measured("lease, plan, send, outcome", side.execute, items=items)[0]
+    made = measured("of that: plans as models", lambda: make_plans(items), items=items)[0]
     measured("read all", side.read, items=items)
     side.close()
-    return written
+    return written - made
 
 
 def main() -> None:
@@ -229,7 +236,9 @@ def main() -> None:
         url = given.url or f"sqlite:///{folder}/ledger.db"
         ours = compare(Ours(url, **size), "this ledger", items=given.items)
         bare = compare(Bare(Path(folder) / "bare.db", **size), "bare sqlite3", items=given.items)
-    print(f"CPU per item written: {ours:.3f} ms, {ours / bare:.1f} times bare sqlite3")
+    print(
+        f"CPU per item written, without making its plan: {ours:.3f} ms, bare sqlite3 {bare:.3f} ms"
+    )
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ _TOUCHED = select(
     _ITEM.seq.between(bindparam("first"), bindparam("last")),
     _ITEM.shard == bindparam("of_shard"),
 )
+STATES: Mapping[str, ItemState] = {state.value: state for state in ItemState}
 _ADD = text(
     f"{insert(schema.tallies)} ON CONFLICT (run_id, shard, state) DO UPDATE SET "
     "items = tallies.items + excluded.items, verified = tallies.verified + excluded.verified"
@@ -122,8 +123,9 @@ def _read(tx: Transaction, claim: Claim, seqs: frozenset[int]) -> dict[int, Know
         "first": min(seqs),
         "last": max(seqs),
     }
+    run_id = claim.run_id
     return {
-        seq: Known(seq, dataset_id, ItemState(state), after, verified_at is not None, claim.run_id)
-        for seq, dataset_id, state, after, verified_at in tx.execute(_TOUCHED, key)
+        seq: Known(seq, dataset_id, STATES[state], after, verified_at is not None, run_id)
+        for seq, dataset_id, state, after, verified_at in tx.rows(_TOUCHED, key)
         if seq in seqs
     }

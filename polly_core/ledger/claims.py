@@ -1,9 +1,9 @@
 """Shards and who owns them: an owner and an epoch, checked at every commit."""
 
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Row, bindparam, func, select, update
+from sqlalchemy import Row, bindparam, delete, func, null, select, update
 
 from polly_core.errors import LedgerError, OwnershipLost, RunBusy
 from polly_core.ledger import executions, runs, schema
@@ -16,10 +16,32 @@ from polly_core.models.run import ExecutionId
 
 _SHARD = schema.shards.c
 _TALLY = schema.tallies.c
-_ONE = select(schema.shards).where(
+_ONE = select(_SHARD.owner, _SHARD.epoch, _SHARD.done).where(
     _SHARD.run_id == bindparam("of_run"), _SHARD.shard == bindparam("of_shard")
 )
 _ONE_LOCKED = _ONE.with_for_update(key_share=True)
+_THIS = _SHARD.run_id == bindparam("of_run"), _SHARD.shard == bindparam("of_shard")
+_TAKE = update(schema.shards).where(*_THIS).values(owner=bindparam("by"), epoch=_SHARD.epoch + 1)
+_GIVE_UP = update(schema.shards).where(*_THIS).values(owner=null(), done=bindparam("is_done"))
+_NOTHING = delete(schema.tallies).where(
+    _TALLY.run_id == bindparam("of_run"),
+    _TALLY.shard == bindparam("of_shard"),
+    _TALLY["items"] == 0,
+)
+"""Every commit adds the tallies up: what says nothing is not to be read there."""
+_LEFT = select(func.coalesce(func.sum(_TALLY["items"]), 0)).where(
+    _TALLY.run_id == bindparam("of_run"),
+    _TALLY.shard == bindparam("of_shard"),
+    _TALLY.state.in_([state.value for state in OPEN]),
+)
+
+
+class Held(NamedTuple):
+    """Who owns a shard."""
+
+    owner: ExecutionId | None
+    epoch: int
+    done: bool
 
 
 def shards(tx: Transaction, run_id: RunId, *, open_only: bool) -> list[ShardRow]:
@@ -44,7 +66,7 @@ def claim(tx: Transaction, run_id: RunId, shard: ShardNo, execution_id: Executio
         must_be_free(tx, run_id, shard, row.owner)
     executions.must_live(tx, execution_id, run_id=run_id)
     epoch = row.epoch + 1
-    _set(tx, run_id, shard, owner=execution_id, epoch=epoch)
+    tx.run(_TAKE, {"of_run": run_id, "of_shard": shard, "by": execution_id})
     return Claim(run_id=run_id, shard=shard, execution_id=execution_id, epoch=epoch)
 
 
@@ -54,15 +76,11 @@ def finish(tx: Transaction, claim: Claim) -> bool:
     if row.owner is None and row.epoch == claim.epoch:
         return bool(row.done)
     _must_match(row, claim)
-    left = tx.execute(
-        select(func.coalesce(func.sum(_TALLY["items"]), 0)).where(
-            _TALLY.run_id == claim.run_id,
-            _TALLY.shard == claim.shard,
-            _TALLY.state.in_([state.value for state in OPEN]),
-        )
-    ).scalar_one()
+    key = {"of_run": claim.run_id, "of_shard": claim.shard}
+    tx.run(_NOTHING, key)
+    ((left,),) = tx.rows(_LEFT, key)
     done = int(left) == 0
-    _set(tx, claim.run_id, claim.shard, owner=None, done=done)
+    tx.run(_GIVE_UP, {**key, "is_done": done})
     return done
 
 
@@ -89,16 +107,16 @@ def must_be_free(tx: Transaction, run_id: RunId, shard: ShardNo, owner: Executio
         )
 
 
-def _row(tx: Transaction, run_id: RunId, shard: ShardNo, *, lock: bool = False) -> Row[Any]:
+def _row(tx: Transaction, run_id: RunId, shard: ShardNo, *, lock: bool = False) -> Held:
     key = {"of_run": run_id, "of_shard": shard}
-    row = tx.execute(_ONE_LOCKED if lock else _ONE, key).one_or_none()
+    row = tx.row(_ONE_LOCKED if lock else _ONE, key)
     if row is None:
         runs.ensure_exists(tx, run_id)
         raise LedgerError(f"run {run_id} has no shard {shard}")
-    return row
+    return Held(*row)
 
 
-def _must_match(row: Row[Any], claim: Claim) -> None:
+def _must_match(row: Held, claim: Claim) -> None:
     if row.owner == claim.execution_id and row.epoch == claim.epoch:
         return
     now_with = f"execution {row.owner}" if row.owner else "nobody"
@@ -106,12 +124,6 @@ def _must_match(row: Row[Any], claim: Claim) -> None:
         f"shard {claim.shard} of run {claim.run_id} was claimed by execution "
         f"{claim.execution_id} with epoch {claim.epoch}, found {now_with} with epoch {row.epoch}; "
         "this execution must stop"
-    )
-
-
-def _set(tx: Transaction, run_id: RunId, shard: ShardNo, **values: object) -> None:
-    tx.execute(
-        update(schema.shards).where(_SHARD.run_id == run_id, _SHARD.shard == shard).values(**values)
     )
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import (
     false,
     func,
     insert,
+    literal_column,
     null,
     select,
     update,
@@ -67,10 +68,17 @@ _THESE = (
 _SEND = (
     update(schema.items)
     .where(*_THESE)
-    .values(state=ItemState.SENT.value, attempt=_ITEM.attempt + 1, sent_at=bindparam("at"))
+    .values(
+        state=literal_column(f"'{ItemState.SENT.value}'"),
+        attempt=_ITEM.attempt + literal_column("1"),
+        sent_at=bindparam("at"),
+    )
 )
 _VERIFY = update(schema.items).where(*_THESE).values(verified_at=bindparam("at"))
 _INSERT_PLANS = insert(schema.plans)
+_DROP_PLANS = delete(schema.plans).where(
+    _PLAN.run_id == bindparam("of_run"), _PLAN.seq.in_(bindparam("of_seqs", expanding=True))
+)
 _MADE = frozenset({ItemState.APPLIED, ItemState.CONFLICT})
 """States whose version is a fact that does not change."""
 
@@ -102,8 +110,7 @@ def record_plans(tx: Transaction, claim: Claim, rows: Sequence[PlanRow]) -> None
             planned.append({"run_id": claim.run_id, "seq": row.seq, "planned": text})
     tx.execute_each(_DECIDE, decided)
     if had_plans:
-        mine = _PLAN.run_id == claim.run_id
-        tx.execute(delete(schema.plans).where(mine, _PLAN.seq.in_(had_plans)))
+        tx.run(_DROP_PLANS, {"of_run": claim.run_id, "of_seqs": had_plans})
         stepping.drop(tx, claim.run_id, had_plans)
     tx.execute_each(_INSERT_PLANS, planned)
     changes.write_tallies(tx)
@@ -231,7 +238,7 @@ def _stamp(
 ) -> None:
     if items:
         seqs = [known.seq for known in items]
-        tx.execute(statement, {"of_run": claim.run_id, "of_seqs": seqs, "at": now})
+        tx.run(statement, {"of_run": claim.run_id, "of_seqs": seqs, "at": now})
 
 
 def _decided(decision: Decision) -> tuple[ItemState, VersionId | None, tuple[str, ...]]:

@@ -11,7 +11,9 @@ from polly_core.models.run import Counts, ItemState
 
 _CONTROL = schema.control.c
 _TALLY = schema.tallies.c
-_OF_RUN = select(schema.control).where(_CONTROL.run_id == bindparam("of_run"))
+_OF_RUN = select(_CONTROL.wanted, _CONTROL.concurrency).where(
+    _CONTROL.run_id == bindparam("of_run")
+)
 _TOTALS = (
     select(_TALLY.state, func.sum(_TALLY["items"]), func.sum(_TALLY.verified))
     .where(_TALLY.run_id == bindparam("of_run"))
@@ -21,10 +23,11 @@ _TOTALS = (
 
 def get(tx: Transaction, run_id: RunId) -> Control:
     """What an operator wants of the run."""
-    row = tx.execute(_OF_RUN, {"of_run": run_id}).one_or_none()
+    row = tx.row(_OF_RUN, {"of_run": run_id})
     if row is None:
         raise RunNotFound(f"no run {run_id!r} in this ledger; 'polly-bulk runs' lists those it has")
-    return Control(wanted=Wanted(row.wanted), concurrency=row.concurrency)
+    wanted, concurrency = row
+    return Control(wanted=Wanted(wanted), concurrency=concurrency)
 
 
 def put(tx: Transaction, run_id: RunId, wanted: Control) -> None:
@@ -39,7 +42,7 @@ def put(tx: Transaction, run_id: RunId, wanted: Control) -> None:
 
 def counts(tx: Transaction, run_id: RunId) -> Counts:
     """The run's items by state, from the tallies: O(shards), not O(items)."""
-    rows = tx.execute(_TOTALS, {"of_run": run_id}).all()
+    rows = tx.rows(_TOTALS, {"of_run": run_id})
     return Counts(
         by_state={ItemState(state): int(items) for state, items, _ in rows if items},
         verified=sum(int(verified) for _, _, verified in rows),

@@ -18,6 +18,11 @@ class Dialect(Protocol):
         """Whether processes on several machines may use one database."""
         ...
 
+    @property
+    def errors(self) -> type[Exception]:
+        """What its driver raises."""
+        ...
+
     def engine(self) -> Engine:
         """Connections that see only what was committed, and commit durably."""
         ...

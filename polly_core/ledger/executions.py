@@ -1,6 +1,6 @@
 """Executions: processes at work on a run, alive as long as the database's clock says."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Row, bindparam, delete, insert, select, update
 
@@ -13,10 +13,17 @@ from polly_core.models.catalog import RunId
 from polly_core.models.run import ExecutionId
 
 _EXECUTION = schema.executions.c
-_OF_RUN = select(schema.executions).where(
+_OF_RUN = select(_EXECUTION.ended_at, _EXECUTION.expires_at).where(
     _EXECUTION.execution_id == bindparam("of_execution"),
     _EXECUTION.run_id == bindparam("of_run"),
 )
+
+
+class Term(NamedTuple):
+    """How long an execution lives."""
+
+    ended_at: int | None
+    expires_at: int
 
 
 def begin(
@@ -98,7 +105,7 @@ def of_run(tx: Transaction, run_id: RunId, *, living: bool) -> list[ExecutionRow
     return [_execution(row) for row in rows if not living or lives(row, now)]
 
 
-def lives(row: Row[Any], now: int) -> bool:
+def lives(row: Row[Any] | Term, now: int) -> bool:
     """Whether an execution's row says that it may go on."""
     return row.ended_at is None and row.expires_at > now
 
@@ -106,14 +113,15 @@ def lives(row: Row[Any], now: int) -> bool:
 def must_live(tx: Transaction, execution_id: ExecutionId, *, run_id: RunId) -> int:
     """The time. Raises ``OwnershipLost`` unless the execution is one of the run and lives."""
     key = {"of_execution": execution_id, "of_run": run_id}
-    row = tx.execute(_OF_RUN, key).one_or_none()
+    found = tx.row(_OF_RUN, key)
     now = tx.now()
-    if row is None or not lives(row, now):
-        raise OwnershipLost(_why_lost(execution_id, row, now))
+    term = None if found is None else Term(*found)
+    if term is None or not lives(term, now):
+        raise OwnershipLost(_why_lost(execution_id, term, now))
     return now
 
 
-def _why_lost(execution_id: ExecutionId, row: Row[Any] | None, now: int) -> str:
+def _why_lost(execution_id: ExecutionId, row: Row[Any] | Term | None, now: int) -> str:
     if row is None:
         why = "it is not known for this run"
     elif row.ended_at is not None:

@@ -1,14 +1,16 @@
 """Reading items: streamed by ``seq``, in pages that each are a transaction of their own."""
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Row, Select, bindparam, func, null, select
+from sqlalchemy import Select, bindparam, func, null, select
 
 from polly_core.errors import LedgerError
 from polly_core.ledger import schema, stepping
+from polly_core.ledger.changes import STATES
 from polly_core.ledger.database import Database, Transaction
 from polly_core.ledger.rows import ItemRow, ShardNo
 from polly_core.ledger.texts import from_text, groups, maybe_moment, texts
@@ -19,6 +21,7 @@ from polly_core.models.run import ItemState, Planned, StepResult
 PAGE = 500
 _ITEM = schema.items.c
 _PLAN = schema.plans.c
+_COLUMNS = [column for column in schema.items.c if column.name != "run_id"]
 _SEQS = select(_ITEM.seq).where(
     schema.of_datasets(bindparam("of_run"), bindparam("these", expanding=True))
 )
@@ -46,27 +49,25 @@ def stream(
     while left is None or left > 0:
         size = PAGE if left is None else min(PAGE, left)
         with database.reading() as tx:
-            page = _read(tx, wanted, _statement(wanted, after).limit(size))
-        yield from page
-        if len(page) < size:
+            page = _read(tx, wanted, after=after, size=size)
+        yield from page.items()
+        if len(page.rows) < size:
             return
-        after = page[-1].seq
+        after = page.rows[-1][0]
         left = None if left is None else left - size
 
 
 def get(tx: Transaction, run_id: RunId, seq: int) -> ItemRow:
     """One item."""
-    statement = _statement(Wanted(run_id=run_id), seq - 1).where(_ITEM.seq == seq)
-    row = tx.execute(statement).one_or_none()
-    if row is None:
+    found = get_each(tx, run_id, [seq])
+    if not found:
         raise LedgerError(f"run {run_id} has no item {seq}")
-    return _item(row, stepping.done(tx, run_id, [seq]).get(seq, ()))
+    return found[0]
 
 
-def get_each(tx: Transaction, run_id: RunId, seqs: Collection[int]) -> list[ItemRow]:
-    """These items, by ``seq``."""
-    wanted = Wanted(run_id=run_id)
-    return _read(tx, wanted, _statement(wanted, -1).where(_ITEM.seq.in_(seqs)))
+def get_each(tx: Transaction, run_id: RunId, seqs: Sequence[int]) -> list[ItemRow]:
+    """These items, by ``seq``; no more than ``PAGE``."""
+    return list(_read(tx, Wanted(run_id=run_id), these=seqs).items())
 
 
 def nth_planned(tx: Transaction, run_id: RunId, n: int) -> int | None:
@@ -87,61 +88,116 @@ def _of_datasets(database: Database, wanted: Wanted, after: int) -> Iterator[Ite
     seqs: list[int] = []
     for some in groups(sorted(wanted.dataset_ids or ()), PAGE):
         with database.reading() as tx:
-            seqs += tx.execute(_SEQS, {"of_run": wanted.run_id, "these": some}).scalars()
-    for few in groups(sorted(seq for seq in seqs if seq > after), PAGE):
+            found = tx.rows(_SEQS, {"of_run": wanted.run_id, "these": some})
+        seqs += [seq for (seq,) in found if seq > after]
+    for few in groups(sorted(seqs), PAGE):
         with database.reading() as tx:
-            page = _read(tx, wanted, _statement(wanted, -1).where(_ITEM.seq.in_(few)))
-        yield from page
+            page = _read(tx, wanted, these=few)
+        yield from page.items()
 
 
-def _read(tx: Transaction, wanted: Wanted, statement: Select[Any]) -> list[ItemRow]:
-    rows = tx.execute(statement).all()
-    seqs = [row.seq for row in rows]
-    done = stepping.done(tx, wanted.run_id, seqs) if wanted.plans else {}
-    return [_item(row, done.get(row.seq, ())) for row in rows]
+class _Page(NamedTuple):
+    """Rows as they were read; each becomes an item when it is its turn."""
+
+    rows: Sequence[tuple[Any, ...]]
+    done: Mapping[int, Sequence[StepResult]]
+
+    def items(self) -> Iterator[ItemRow]:
+        for row in self.rows:
+            yield _item(row, tuple(self.done.get(row[0], ())))
 
 
-def _statement(wanted: Wanted, after: int) -> Select[Any]:
+def _read(
+    tx: Transaction,
+    wanted: Wanted,
+    *,
+    after: int = -1,
+    size: int = PAGE,
+    these: Sequence[int] | None = None,
+) -> _Page:
+    statement = _statement(
+        plans=wanted.plans,
+        by_state=wanted.states is not None,
+        in_shard=wanted.shard is not None,
+        by_seq=these is not None,
+    )
+    key = {
+        "of_run": wanted.run_id,
+        "beyond": after,
+        "size": size,
+        "of_states": [state.value for state in wanted.states or ()],
+        "of_shard": wanted.shard,
+        "these": these,
+    }
+    rows = tx.rows(statement, key)
+    done = stepping.done(tx, wanted.run_id, [row[0] for row in rows]) if wanted.plans else {}
+    return _Page(rows, done)
+
+
+@cache
+def _statement(*, plans: bool, by_state: bool, in_shard: bool, by_seq: bool) -> Select[Any]:
+    of_run = _ITEM.run_id == bindparam("of_run")
     statement = (
-        select(schema.items, _PLAN.planned).outerjoin(
+        select(*_COLUMNS, _PLAN.planned).outerjoin(
             schema.plans, (_PLAN.run_id == _ITEM.run_id) & (_PLAN.seq == _ITEM.seq)
         )
-        if wanted.plans
-        else select(schema.items, null().label("planned"))
-    )
-    statement = statement.where(_ITEM.run_id == wanted.run_id, _ITEM.seq > after)
-    statement = statement.order_by(_ITEM.seq)
-    if wanted.states is not None:
-        statement = statement.where(_ITEM.state.in_(sorted(s.value for s in wanted.states)))
-    if wanted.shard is not None:
-        statement = statement.where(*_within(wanted.run_id, wanted.shard))
-    return statement
+        if plans
+        else select(*_COLUMNS, null())
+    ).where(of_run)
+    if by_state:
+        statement = statement.where(_ITEM.state.in_(bindparam("of_states", expanding=True)))
+    if in_shard:
+        statement = statement.where(*_within())
+    if by_seq:
+        statement = statement.where(_ITEM.seq.in_(bindparam("these", expanding=True)))
+    else:
+        statement = statement.where(_ITEM.seq > bindparam("beyond")).limit(bindparam("size"))
+    return statement.order_by(_ITEM.seq)
 
 
-def _within(run_id: RunId, shard: ShardNo) -> tuple[Any, Any]:
+def _within() -> tuple[Any, Any]:
     """A shard's items are consecutive: a range of the key, so that no other shard is read."""
-    of_shard = (schema.shards.c.run_id == run_id) & (schema.shards.c.shard == shard)
+    of_shard = (schema.shards.c.run_id == bindparam("of_run")) & (
+        schema.shards.c.shard == bindparam("of_shard")
+    )
     first = select(schema.shards.c.first_seq).where(of_shard).scalar_subquery()
     end = select(schema.shards.c.first_seq + schema.shards.c.size).where(of_shard).scalar_subquery()
     return _ITEM.seq >= first, _ITEM.seq < end
 
 
-def _item(row: Row[Any], done: Sequence[StepResult]) -> ItemRow:
+def _item(columns: tuple[Any, ...], done: tuple[StepResult, ...]) -> ItemRow:
+    (
+        seq,
+        shard,
+        dataset_id,
+        file_name,
+        row,
+        state,
+        version_seen,
+        version_after,
+        reasons,
+        inferred,
+        attempt,
+        sent_at,
+        outcome_at,
+        verified_at,
+        planned,
+    ) = columns
     return ItemRow(
-        seq=row.seq,
-        shard=row.shard,
-        dataset_id=row.dataset_id,
-        file_name=row.file_name,
-        row=None if row.row is None else json.loads(row.row),
-        state=ItemState(row.state),
-        planned=None if row.planned is None else from_text(Planned, row.planned),
-        version_seen=row.version_seen,
-        version_after=row.version_after,
-        reasons=texts(row.reasons),
-        inferred=row.inferred,
-        attempt=row.attempt,
-        sent_at=maybe_moment(row.sent_at),
-        outcome_at=maybe_moment(row.outcome_at),
-        verified_at=maybe_moment(row.verified_at),
-        done=tuple(done),
+        seq=seq,
+        shard=shard,
+        dataset_id=dataset_id,
+        file_name=file_name,
+        row=None if row is None else json.loads(row),
+        state=STATES[state],
+        planned=None if planned is None else from_text(Planned, planned),
+        version_seen=version_seen,
+        version_after=version_after,
+        reasons=texts(reasons),
+        inferred=bool(inferred),
+        attempt=attempt,
+        sent_at=maybe_moment(sent_at),
+        outcome_at=maybe_moment(outcome_at),
+        verified_at=maybe_moment(verified_at),
+        done=done,
     )

@@ -17,6 +17,14 @@ _EXECUTION = schema.executions.c
 _ITEM = schema.items.c
 _RUN = schema.runs.c
 _TAKE = schema.insert_if_absent(schema.leases)
+_STEAL = (
+    update(schema.leases)
+    .where(
+        _LEASE.catalog_key == bindparam("of_catalog"),
+        _LEASE.dataset_id.in_(bindparam("these", expanding=True)),
+    )
+    .values(run_id=bindparam("by_run"), execution_id=bindparam("by_execution"))
+)
 _OF_RUN: BindParameter[str] = bindparam("of_run")
 _THESE: BindParameter[str] = bindparam("these", expanding=True)
 _STILL_OPEN = select(_ITEM.dataset_id).where(
@@ -37,6 +45,17 @@ _HOLDING = (
     .where(_LEASE.catalog_key == bindparam("of_catalog"), _LEASE.dataset_id.in_(_THESE))
     .order_by(_LEASE.dataset_id)
     .with_for_update(key_share=True, of=schema.leases)
+)
+_UNSETTLED = (
+    select(_ITEM.dataset_id, _ITEM.run_id, _ITEM.seq, _ITEM.sent_at)
+    .join(schema.runs, _RUN.run_id == _ITEM.run_id)
+    .where(
+        _ITEM.dataset_id.in_(_THESE),
+        IN_DOUBT,
+        _RUN.run_id != _OF_RUN,
+        _RUN.catalog_key == bindparam("of_catalog"),
+    )
+    .order_by(_ITEM.sent_at)
 )
 _FREE = delete(schema.leases).where(
     _LEASE.catalog_key == _CATALOG_KEY.scalar_subquery(),
@@ -59,7 +78,7 @@ def take(tx: Transaction, claim: Claim, dataset_ids: Sequence[DatasetId]) -> Hol
         _TAKE,
         [{"catalog_key": catalog, "dataset_id": dataset_id, **mine} for dataset_id in wanted],
     )
-    holding = tx.execute(_HOLDING, {"of_catalog": catalog, "these": wanted}).all()
+    holding = tx.rows(_HOLDING, {"of_catalog": catalog, "these": wanted})
     now = tx.now()
     held: dict[DatasetId, RunId] = {}
     dead: list[DatasetId] = []
@@ -69,11 +88,8 @@ def take(tx: Transaction, claim: Claim, dataset_ids: Sequence[DatasetId]) -> Hol
         elif execution_id != claim.execution_id:
             dead.append(dataset_id)
     if dead:
-        tx.execute(
-            update(schema.leases)
-            .where(_LEASE.catalog_key == catalog, _LEASE.dataset_id.in_(dead))
-            .values(**mine)
-        )
+        owner = {"by_run": claim.run_id, "by_execution": claim.execution_id}
+        tx.run(_STEAL, {"of_catalog": catalog, "these": dead, **owner})
     granted = [dataset_id for dataset_id in wanted if dataset_id not in held]
     return Holders(by_dataset=held, unsettled=_unsettled(tx, catalog, claim.run_id, granted))
 
@@ -83,29 +99,20 @@ def release(tx: Transaction, run_id: RunId, dataset_ids: Iterable[DatasetId]) ->
     freed = sorted(set(dataset_ids))
     if not freed:
         return
-    tx.execute(_FREE, {"of_run": run_id, "these": freed})
+    tx.run(_FREE, {"of_run": run_id, "these": freed})
 
 
 def _catalog_key(tx: Transaction, run_id: RunId) -> str:
-    return str(tx.execute(_CATALOG_KEY, {"of_run": run_id}).scalar_one())
+    ((key,),) = tx.rows(_CATALOG_KEY, {"of_run": run_id})
+    return str(key)
 
 
 def _unsettled(
     tx: Transaction, catalog: str, run_id: RunId, dataset_ids: Sequence[DatasetId]
 ) -> dict[DatasetId, Unsettled]:
     """Writes of other runs to these datasets that were sent and whose outcome nobody knows."""
-    statement = (
-        select(_ITEM.dataset_id, _ITEM.run_id, _ITEM.seq, _ITEM.sent_at)
-        .join(schema.runs, _RUN.run_id == _ITEM.run_id)
-        .where(
-            _ITEM.dataset_id.in_(dataset_ids),
-            IN_DOUBT,
-            _RUN.run_id != run_id,
-            _RUN.catalog_key == catalog,
-        )
-        .order_by(_ITEM.sent_at)
-    )
+    key = {"of_run": run_id, "of_catalog": catalog, "these": dataset_ids}
     return {
-        row.dataset_id: Unsettled(run_id=row.run_id, seq=row.seq, sent_at=maybe_moment(row.sent_at))
-        for row in tx.execute(statement)
+        dataset_id: Unsettled(run_id=other, seq=seq, sent_at=maybe_moment(sent_at))
+        for dataset_id, other, seq, sent_at in tx.rows(_UNSETTLED, key)
     }

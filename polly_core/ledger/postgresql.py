@@ -13,6 +13,7 @@ class PostgresqlDialect:
     """PostgreSQL 13 or newer through psycopg 3."""
 
     clock = text("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)")
+    errors = psycopg.Error
     reaches_other_hosts = True
 
     def __init__(self, url: URL, *, wait_seconds: float) -> None:

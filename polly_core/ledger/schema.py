@@ -21,8 +21,8 @@ from sqlalchemy import (
     Text,
     TextClause,
     UniqueConstraint,
-    bindparam,
     insert,
+    literal_column,
     text,
 )
 
@@ -135,9 +135,9 @@ def of_datasets(run_id: str | BindParameter[str], ids: BindParameter[str]) -> Co
 
 
 IN_DOUBT = items.c.state.in_(
-    bindparam("in_doubt", ("sent", "unknown"), expanding=True, literal_execute=True)
+    [literal_column("'sent'", String), literal_column("'unknown'", String)]
 )
-"""Rendered literally, so that both databases see that the index below answers it."""
+"""Literal, so that both databases see that the index below answers it."""
 
 Index(
     "items_in_doubt",

@@ -2,7 +2,7 @@
 
 import json
 
-from sqlalchemy import bindparam, delete, func, insert, select
+from sqlalchemy import bindparam, delete, false, func, insert, literal_column, select
 
 from polly_core.errors import LedgerError
 from polly_core.ledger import runs, schema
@@ -14,7 +14,29 @@ from polly_core.models.run import Item, ItemState
 
 _SHARD = schema.shards.c
 _ITEM = schema.items.c
-_INSERT_ITEMS = insert(schema.items)
+_INSERT_ITEMS = insert(schema.items).values(
+    run_id=bindparam("of_run"),
+    seq=bindparam("of_seq"),
+    shard=bindparam("of_shard"),
+    dataset_id=bindparam("of_dataset"),
+    file_name=bindparam("of_file"),
+    row=bindparam("given_row"),
+    state=literal_column(f"'{ItemState.SELECTED.value}'"),
+    reasons=literal_column("'[]'"),
+    inferred=false(),
+    attempt=literal_column("0"),
+)
+_FROZEN = (
+    select(_ITEM.shard, _ITEM.seq, _ITEM.dataset_id, _ITEM.file_name)
+    .where(
+        _ITEM.run_id == bindparam("of_run"),
+        _ITEM.seq.between(bindparam("first"), bindparam("last")),
+    )
+    .order_by(_ITEM.seq)
+)
+_SO_FAR = select(func.count(), func.coalesce(func.sum(_SHARD.size), 0)).where(
+    _SHARD.run_id == bindparam("of_run")
+)
 _OF_DATASETS = select(_ITEM.seq, _ITEM.dataset_id, _ITEM.file_name).where(
     schema.of_datasets(bindparam("of_run"), bindparam("these", expanding=True))
 )
@@ -80,20 +102,14 @@ def _must_be_open(tx: Transaction, run_id: RunId) -> None:
 
 def _frozen_so_far(tx: Transaction, run_id: RunId) -> tuple[int, int]:
     """How many shards and items."""
-    counted = func.count(), func.coalesce(func.sum(_SHARD.size), 0)
-    shards, items = tx.execute(select(*counted).where(_SHARD.run_id == run_id)).one()
+    ((shards, items),) = tx.rows(_SO_FAR, {"of_run": run_id})
     return int(shards), int(items)
 
 
 def _is_frozen(tx: Transaction, run_id: RunId, shard: NewShard) -> bool:
     """Whether exactly these items were frozen as this shard before."""
     first, last = (shard.items[0].seq, shard.items[-1].seq) if shard.items else (0, -1)
-    statement = (
-        select(_ITEM.shard, _ITEM.seq, _ITEM.dataset_id, _ITEM.file_name)
-        .where(_ITEM.run_id == run_id, _ITEM.seq.between(first, last))
-        .order_by(_ITEM.seq)
-    )
-    frozen = [tuple(row) for row in tx.execute(statement)]
+    frozen = tx.rows(_FROZEN, {"of_run": run_id, "first": first, "last": last})
     given = [(shard.shard, item.seq, item.dataset_id, item.file_name) for item in shard.items]
     return bool(given) and frozen == given
 
@@ -113,7 +129,7 @@ def _must_follow(tx: Transaction, run_id: RunId, shard: NewShard) -> None:
 def _must_be_new(tx: Transaction, run_id: RunId, shard: NewShard) -> None:
     """The database refuses duplicates as well; this names them."""
     key = {"of_run": run_id, "these": sorted({item.dataset_id for item in shard.items})}
-    seen = {(dataset, file): seq for seq, dataset, file in tx.execute(_OF_DATASETS, key)}
+    seen = {(dataset, file): seq for seq, dataset, file in tx.rows(_OF_DATASETS, key)}
     for item in shard.items:
         first = seen.setdefault((item.dataset_id, item.file_name), item.seq)
         if first != item.seq:
@@ -126,19 +142,10 @@ def _must_be_new(tx: Transaction, run_id: RunId, shard: NewShard) -> None:
 
 def _row(run_id: RunId, shard: ShardNo, item: Item) -> dict[str, object]:
     return {
-        "run_id": run_id,
-        "seq": item.seq,
-        "shard": shard,
-        "dataset_id": item.dataset_id,
-        "file_name": item.file_name,
-        "row": None if item.row is None else json.dumps(item.row),
-        "state": ItemState.SELECTED.value,
-        "version_seen": None,
-        "version_after": None,
-        "reasons": "[]",
-        "inferred": False,
-        "attempt": 0,
-        "sent_at": None,
-        "outcome_at": None,
-        "verified_at": None,
+        "of_run": run_id,
+        "of_seq": item.seq,
+        "of_shard": shard,
+        "of_dataset": item.dataset_id,
+        "of_file": item.file_name,
+        "given_row": None if item.row is None else json.dumps(item.row),
     }

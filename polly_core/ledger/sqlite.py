@@ -29,6 +29,7 @@ class SqliteDialect:
     """SQLite 3.24 or newer, in a file."""
 
     clock = text("SELECT CAST(ROUND((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER)")
+    errors = sqlite3.Error
     reaches_other_hosts = False
 
     def __init__(self, url: URL, *, wait_seconds: float) -> None:
@@ -46,6 +47,8 @@ class SqliteDialect:
             self._url,
             hide_parameters=True,
             pool_size=8,
+            # The connection used last: the others have to read again what it has written.
+            pool_use_lifo=True,
             max_overflow=24,
             pool_timeout=self._wait_seconds,
             connect_args={"timeout": self._wait_seconds},
@@ -60,6 +63,8 @@ class SqliteDialect:
         connection.isolation_level = None
         cursor = connection.cursor()
         try:
+            # Of a new file: two plans of usual size share a page, which halves what is written.
+            cursor.execute("PRAGMA page_size = 8192")
             _use_wal(cursor, self._wait_seconds)
             cursor.execute("PRAGMA synchronous = FULL")
             cursor.execute("PRAGMA foreign_keys = ON")

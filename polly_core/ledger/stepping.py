@@ -46,14 +46,14 @@ def done(tx: Transaction, run_id: RunId, seqs: Collection[int]) -> Mapping[int, 
     """Steps of these items that are done, in the order they were recorded."""
     found: defaultdict[int, list[StepResult]] = defaultdict(list)
     if seqs:
-        for seq, result in tx.execute(_DONE, {"of_run": run_id, "of_seqs": list(seqs)}):
+        for seq, result in tx.rows(_DONE, {"of_run": run_id, "of_seqs": list(seqs)}):
             found[seq].append(from_text(StepResult, result))
     return found
 
 
 def drop(tx: Transaction, run_id: RunId, seqs: Collection[int]) -> None:
     """Forget the steps of items that are planned anew."""
-    tx.execute(_DROP, {"of_run": run_id, "of_seqs": list(seqs)})
+    tx.run(_DROP, {"of_run": run_id, "of_seqs": list(seqs)})
 
 
 def _is_news(changes: Changes, step: StepDone, before: Sequence[StepResult]) -> bool:

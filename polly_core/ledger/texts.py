@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TypeVar
 
 from pydantic import ValidationError
@@ -13,8 +13,6 @@ from polly_core.models.jsonvalue import JsonValue, Model
 
 M = TypeVar("M", bound=Model)
 V = TypeVar("V")
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def to_text(model: Model) -> str:
@@ -58,8 +56,8 @@ def groups(values: Sequence[V], size: int) -> Iterator[Sequence[V]]:
 
 
 def moment(milliseconds: int) -> datetime:
-    """A time as rows show it. Exact, unlike one made of floating seconds."""
-    return _EPOCH + timedelta(milliseconds=milliseconds)
+    """A time as rows show it. Rounded to microseconds it is exact until the year 2106."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
 def maybe_moment(milliseconds: int | None) -> datetime | None:

@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from sqlalchemy import event, select
 
+from polly_core.ledger.database import Transaction
 from polly_core.ledger.ledger import Ledger, open_ledger
 from polly_core.ledger.rows import Batch, Claim, Control, NewShard, ShardNo, Wanted
 from polly_core.ledger.schema import metadata
@@ -39,9 +41,15 @@ def dying_before(ledger: Ledger, statement: int) -> Iterator[None]:
             raise Died
         seen += 1
 
+    def run(tx: Transaction, *given: Any, **how: Any) -> object:
+        listen()
+        return past_sqlalchemy(tx, *given, **how)
+
+    past_sqlalchemy = Transaction._run
     event.listen(engine, "before_cursor_execute", listen)
     try:
-        yield
+        with patch.object(Transaction, "_run", run):
+            yield
     finally:
         event.remove(engine, "before_cursor_execute", listen)
 

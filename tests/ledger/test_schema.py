@@ -10,7 +10,8 @@ from tests.ledger import house
 
 
 @pytest.mark.parametrize(
-    ("setting", "value"), [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1)]
+    ("setting", "value"),
+    [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1), ("page_size", 8192)],
 )
 def test_every_connection_is_durable_and_checks_references(
     sqlite_url: str, setting: str, value: object

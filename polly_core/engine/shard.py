@@ -36,6 +36,7 @@ from polly_core.engine.stop import StopSignal
 from polly_core.ledger.rows import Claim, PlanRow
 from polly_core.models.catalog import VersionId
 from polly_core.models.run import ItemState, StepResult, StopReason
+from polly_core.operations.orphans import orphans, wrote_documents
 
 log = logging.getLogger(__name__)
 
@@ -387,7 +388,8 @@ class ShardRun:
     # -- ends -------------------------------------------------------------------------------
 
     def _end(self, work: Work, state: ItemState, *reasons: str) -> None:
-        self._pending.outcome(work, state, *reasons, *_left_behind(work))
+        left = () if state is ItemState.UNKNOWN else _left_behind(work)
+        self._pending.outcome(work, state, *reasons, *left)
         self._pending.hurry()
         self._close(work)
 

@@ -81,8 +81,15 @@ class Creating:
             **(run or {}),
         )
 
-    def create(self, manifest: Path, *, barrier: bool = False, **spec: object) -> "Ended":
-        return self.carry_out(self.request(manifest, barrier=barrier, **spec))
+    def create(
+        self,
+        manifest: Path,
+        *,
+        barrier: bool = False,
+        run: dict[str, object] | None = None,
+        **spec: object,
+    ) -> "Ended":
+        return self.carry_out(self.request(manifest, barrier=barrier, run=run, **spec))
 
     def carry_out(self, request: RunRequest) -> "Ended":
         summary = self.rig.run(request)

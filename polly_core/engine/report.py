@@ -67,7 +67,12 @@ def _row(item: ItemRow, manifest: str | None) -> ReportRow:
 
 def _cells(row: JsonObject, manifest: str | None) -> JsonObject:
     """The row's cells; files that were named relative to the manifest by where they are."""
-    found = {name: value for name, value in row.items() if name not in ReportRow.model_fields}
+    found = {
+        name: value
+        for name, value in row.items()
+        # What planning was given of the ledger is in nobody's manifest.
+        if name not in ReportRow.model_fields and not name.startswith("@")
+    }
     for name in FILE_COLUMNS & found.keys():
         value = found[name]
         if isinstance(value, str) and manifest is not None:

@@ -16,7 +16,7 @@ from polly_core.models.selection import SelectionKind
 from polly_core.operations.copy import FROM_COLUMN, CopyDatasets
 from polly_core.operations.promotion import BASE_KEY, LastCopy
 from polly_core.operations.sides import live
-from polly_core.operations.stepping import ATTACH, DATA, location_of
+from polly_core.operations.stepping import DATA, file_location, location_of
 
 LOOKUP = 500
 _COMPARES = {CopyOnExisting.OVERWRITE, CopyOnExisting.NEWER, CopyOnExisting.PROMOTE}
@@ -104,7 +104,7 @@ def last_copy(row: ItemRow) -> LastCopy | None:
 
 def _attached(planned: Planned, row: ItemRow) -> Iterator[FileState]:
     for file in planned.attach:
-        location = location_of(row.done, ATTACH + file.file_name) or file.file_location
+        location = file_location(file, row.done)
         if location is not None:
             yield FileState(
                 file_name=file.file_name,

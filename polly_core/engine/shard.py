@@ -388,7 +388,7 @@ class ShardRun:
     # -- ends -------------------------------------------------------------------------------
 
     def _end(self, work: Work, state: ItemState, *reasons: str) -> None:
-        left = () if state is ItemState.UNKNOWN else _left_behind(work)
+        left = _left_behind(work) if state in {ItemState.DRIFTED, ItemState.FAILED} else ()
         self._pending.outcome(work, state, *reasons, *left)
         self._pending.hurry()
         self._close(work)

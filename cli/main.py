@@ -12,6 +12,7 @@ COMMANDS = {
     "keys": "manage the keys of a self-hosted atlas",
     "update": "update the metadata, data type or data of many datasets",
     "create": "create many datasets from a manifest, with data and files",
+    "copy": "copy datasets from one atlas to another, or promote what changed",
     "plan": "only plan an operation, into a file that can be reviewed",
     "apply": "do exactly what a plan file says",
     "runs": "list the runs in the ledger",

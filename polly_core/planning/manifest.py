@@ -40,8 +40,8 @@ LINK_COLUMN = "link"
 BY_DATASET = (ID_COLUMN,)
 BY_FILE = (ID_COLUMN, FILE_COLUMN)
 TEXT_COLUMNS = frozenset(
-    {"data", "data_format", "data_type", "file", "file_format", "metadata_file", "study_id", "tag",
-     "version_id", FILE_COLUMN, BASE_COLUMN}
+    {"data", "data_format", "data_type", "file", "file_format", "from_dataset_id", "metadata_file",
+     "study_id", "tag", "version_id", FILE_COLUMN, BASE_COLUMN}
 )  # fmt: skip
 """Columns that an operation reads, as text. ``link`` is true or false."""
 _MAY_BE_NULL = frozenset({"study_id", "tag"})

@@ -126,10 +126,14 @@ class Freezer:
     def _written(self, run_id: RunId) -> Iterator[Found]:
         """What a run wrote, wholly or in part."""
         self._same_catalog(self.ledger.run(run_id), "undone or rolled back")
+        seen: set[tuple[DatasetId, str]] = set()
         for row in self.ledger.items(run_id):
             in_doubt = row.state in {ItemState.SENT, ItemState.UNKNOWN}
-            if row.planned is not None and (row.state in WRITTEN or row.done or in_doubt):
-                yield Found(row.dataset_id, file_name=row.file_name)
+            one = row.dataset_id, row.file_name if self.by_file else ""
+            wrote = row.planned is not None and (row.state in WRITTEN or row.done or in_doubt)
+            if wrote and one not in seen:
+                seen.add(one)
+                yield Found(row.dataset_id, file_name=one[1])
 
     def _same_catalog(self, earlier: RunRow, what: str) -> None:
         if earlier.spec.catalog != self.run.spec.catalog:

@@ -15,7 +15,7 @@ from polly_core.ledger.ledger import Ledger
 from polly_core.ledger.rows import RunRow
 from polly_core.models.catalog import AtlasId, CatalogRef, RunId
 from polly_core.models.change import Change
-from polly_core.models.operations import DESCRIPTIONS, UndoSpec
+from polly_core.models.operations import DESCRIPTIONS, RollbackSpec, UndoSpec
 from polly_core.models.run import ItemState, OperationName, RunOptions, RunSpec
 from polly_core.models.selection import Selection
 from polly_core.operations.base import Operation
@@ -196,6 +196,8 @@ def _reload(spec: RunSpec) -> Loaded:
 def _spec(request: RunRequest, connected: Ports, selection: Selection) -> RunSpec:
     kind = DESCRIPTIONS[request.operation]
     description = described(kind, request.change or {})
+    if isinstance(description, RollbackSpec):
+        selection = description.selecting(selection)
     return RunSpec(
         catalog=connected.reader.catalog,
         operation=request.operation,

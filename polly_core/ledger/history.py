@@ -10,8 +10,15 @@ from polly_core.ledger.database import Transaction
 from polly_core.ledger.items import PAGE
 from polly_core.ledger.rows import ItemRow
 from polly_core.ledger.texts import catalog_key, from_text, groups
-from polly_core.models.catalog import CatalogRef, DatasetId, DatasetRecord, RunId, VersionId
-from polly_core.models.run import ItemState, Planned
+from polly_core.models.catalog import (
+    CatalogRef,
+    DatasetId,
+    DatasetRecord,
+    RunId,
+    StudyId,
+    VersionId,
+)
+from polly_core.models.run import WRITTEN, ItemState, Planned
 
 _ITEM = schema.items.c
 _RUN = schema.runs.c
@@ -36,6 +43,13 @@ _SEEN = (
     .join(schema.plans, (_PLAN.run_id == _ITEM.run_id) & (_PLAN.seq == _ITEM.seq))
     .where(*_OF_CATALOG, _ITEM.version_seen.in_(bindparam("at_versions", expanding=True)))
     .order_by(_RUN.created_at, _ITEM.run_id)
+)
+_PLANNED = (
+    select(_ITEM.dataset_id, _ITEM.version_after, _ITEM.state, _PLAN.planned)
+    .join(schema.runs, _RUN.run_id == _ITEM.run_id)
+    .join(schema.plans, (_PLAN.run_id == _ITEM.run_id) & (_PLAN.seq == _ITEM.seq))
+    .where(*_OF_CATALOG)
+    .order_by(_RUN.created_at, _ITEM.run_id, _ITEM.seq)
 )
 
 
@@ -78,6 +92,34 @@ def seen_at(
                 newest[dataset_id, version_id] = planned
     found = {pair: from_text(Planned, planned).seen for pair, planned in newest.items()}
     return {pair: seen for pair, seen in found.items() if seen is not None}
+
+
+def studies_seen(
+    tx: Transaction, catalog: CatalogRef, dataset_ids: Collection[DatasetId]
+) -> dict[DatasetId, dict[VersionId, StudyId | None]]:
+    """The last study that datasets were known to be in at each of their versions."""
+    found: dict[DatasetId, dict[VersionId, StudyId | None]] = {}
+    for these in groups(sorted(set(dataset_ids)), PAGE):
+        key = {"of_catalog": catalog_key(catalog), "these": these}
+        for dataset_id, after, state, planned in tx.execute(_PLANNED, key):
+            known = found.setdefault(dataset_id, {})
+            known.update(_studies(from_text(Planned, planned), ItemState(state), after))
+    return found
+
+
+def _studies(
+    planned: Planned, state: ItemState, after: VersionId | None
+) -> Iterator[tuple[VersionId, StudyId | None]]:
+    """What one plan knew, and then did."""
+    seen = planned.seen
+    study = seen.study_id if seen else None
+    if seen is not None:
+        yield seen.version_id, study
+    if state not in WRITTEN or planned.deletes:
+        return
+    made = after or (seen.version_id if seen else None)
+    if made is not None:
+        yield made, planned.study.study_id if planned.study else study
 
 
 def _pairs(

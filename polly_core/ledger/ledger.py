@@ -39,7 +39,14 @@ from polly_core.ledger.rows import (
     ShardRow,
     Standing,
 )
-from polly_core.models.catalog import CatalogRef, DatasetId, DatasetRecord, RunId, VersionId
+from polly_core.models.catalog import (
+    CatalogRef,
+    DatasetId,
+    DatasetRecord,
+    RunId,
+    StudyId,
+    VersionId,
+)
 from polly_core.models.run import (
     RETRIED,
     Counts,
@@ -411,6 +418,16 @@ class Ledger:
         """
         with self._database.reading() as tx:
             return history.seen_at(tx, catalog, versions)
+
+    def studies_seen(
+        self, catalog: CatalogRef, dataset_ids: Collection[DatasetId]
+    ) -> Mapping[DatasetId, Mapping[VersionId, StudyId | None]]:
+        """The study that runs last knew each dataset to be in, at each version they knew.
+
+        None is out of any study; what no run saw or made is left out.
+        """
+        with self._database.reading() as tx:
+            return history.studies_seen(tx, catalog, dataset_ids)
 
     # --------------------------------------------------------------- control
 

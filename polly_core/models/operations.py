@@ -1,7 +1,6 @@
 """What each operation is asked to do, beside the selection: its description in a run's spec."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
@@ -10,6 +9,9 @@ from pydantic import AwareDatetime, Field, model_validator
 from polly_core.models.catalog import AtlasId, DatasetId, RunId, StudyId
 from polly_core.models.jsonvalue import Model
 from polly_core.models.run import OperationName
+from polly_core.models.selection import Selection, SelectionKind
+
+_WHOLE_ATLAS = frozenset({SelectionKind.ALL, SelectionKind.WHERE})
 
 
 class OnExisting(StrEnum):
@@ -51,6 +53,8 @@ class RollbackSpec(Model):
     as_of: AwareDatetime | None = None
     back: int | None = Field(default=None, ge=1)
     before_run: RunId | None = None
+    save_bytes: bool = False
+    """Linked files that go with the data are kept in the user's folder."""
 
     @model_validator(mode="after")
     def _one(self) -> "RollbackSpec":
@@ -59,10 +63,11 @@ class RollbackSpec(Model):
             raise ValueError("--as-of, --back and --before-run exclude each other; keep one")
         return self
 
-    @property
-    def moment(self) -> datetime | None:
-        """The time whose version is wanted."""
-        return self.as_of
+    def selecting(self, selection: Selection) -> Selection:
+        """What is rolled back: before a run, where nothing else is named, what that run wrote."""
+        if self.before_run is None or selection.kind not in _WHOLE_ATLAS:
+            return selection
+        return selection.model_copy(update={"written_by": self.before_run})
 
 
 class CopySpec(Model):

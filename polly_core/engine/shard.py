@@ -36,6 +36,7 @@ from polly_core.engine.stop import StopSignal
 from polly_core.ledger.rows import Claim, PlanRow
 from polly_core.models.catalog import VersionId
 from polly_core.models.run import ItemState, StepResult, StopReason
+from polly_core.operations.keeping import saved_files
 from polly_core.operations.orphans import orphans, wrote_documents
 
 log = logging.getLogger(__name__)
@@ -289,7 +290,8 @@ class ShardRun:
         if event.between:
             self._conflict(work, event.between)
             return
-        self._pending.outcome(work, ItemState.APPLIED, inferred=event.inferred)
+        saved = saved_files(work.done)
+        self._pending.outcome(work, ItemState.APPLIED, *saved, inferred=event.inferred)
         self._sent.discard(work)
         settled_is_enough = work.stage is Stage.SETTLE and not self._engine.jobs.full_verify
         if self._engine.verifies and not settled_is_enough:

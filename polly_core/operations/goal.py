@@ -10,7 +10,7 @@ from polly_core.models.jsonvalue import JsonObject, Model
 from polly_core.models.operations import RollbackSpec
 from polly_core.operations.newrow import text_of
 
-RECORDED = "recorded"
+RECORDED = "@recorded"
 """Member of an item's row with what the ledger knows, put there when the items were frozen."""
 VERSION_COLUMN = "version_id"
 _SHOWN = 5

@@ -65,3 +65,12 @@ def save(reader: Reader, planned: Planned, file_name: str, folder: Path) -> Step
             f"({error.strerror}); nothing of it was removed. Make room or give access, and resume"
         ) from error
     return StepResult(step=SAVE + file_name, location=str(target), sha256=found)
+
+
+def saved_files(done: tuple[StepResult, ...]) -> tuple[str, ...]:
+    """What was saved of an item, where, for the reader of its report."""
+    return tuple(
+        f"saved {one.step.removeprefix(SAVE)!r} to {one.location} (SHA-256 {one.sha256})"
+        for one in done
+        if one.step.startswith(SAVE)
+    )

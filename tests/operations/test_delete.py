@@ -108,6 +108,7 @@ def test_bytes_are_saved_before_anything_is_deleted(either: Rig) -> None:
         content = Path(one.location).read_bytes()
         assert content == f"content of {one.step.removeprefix('save:')}".encode()
         assert one.sha256 == hashlib.sha256(content).hexdigest()
+        assert any(one.location in said and one.sha256 in said for said in row.reasons)
 
 
 def test_what_cannot_be_saved_is_not_deleted(rig: Rig) -> None:

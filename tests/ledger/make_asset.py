@@ -11,11 +11,12 @@ from pathlib import Path
 
 from polly_core.ledger.ledger import open_ledger
 from polly_core.ledger.migration import OURS
-from polly_core.ledger.rows import Batch
+from polly_core.ledger.rows import Batch, Pace
 from polly_core.models.catalog import DatasetId
 from polly_core.models.run import ItemState, RunOptions
 from tests.ledger import house
 
+PACE = Pace(rate=12.5, eta_seconds=40.0, concurrency=8, note="waiting: paused")
 ASSETS = Path(__file__).with_name("assets")
 
 
@@ -38,6 +39,7 @@ def fill(path: Path) -> None:
         ledger.commit(claim, Batch(steps=(house.step(1, "data", location="s3://new"),)))
         ledger.set_plan_digest(job.run_id, "digest")
         ledger.approve(job.run_id, "digest", 0, "curator")
+        ledger.tell_pace(claim.execution_id, PACE)
         ledger.finish_shard(other)
         ledger.create_run(house.run_id(2), house.spec(), RunOptions(), origin=job.run_id)
 

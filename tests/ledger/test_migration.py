@@ -14,7 +14,7 @@ from polly_core.ledger.rows import Batch, ShardNo
 from polly_core.ledger.schema import schema_versions
 from polly_core.models.run import ItemState, RunOptions, RunState
 from tests.ledger import house
-from tests.ledger.make_asset import asset
+from tests.ledger.make_asset import PACE, asset
 from tests.support.postgres import PostgresServer
 
 
@@ -81,6 +81,25 @@ def test_what_version_2_added_is_kept(tmp_path: Path) -> None:
         assert [row.run_id for row in ledger.runs_of_origin(run)] == [house.run_id(2)]
 
 
+def test_what_version_3_added_is_kept(tmp_path: Path) -> None:
+    with open_ledger(restored(3, tmp_path / "old.db")) as ledger:
+        (execution,) = ledger.executions(house.run_id(1))
+        assert execution.pace == PACE
+        assert execution.pace_at is not None
+        assert ledger.run(house.run_id(1)).broken == 0
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_an_older_ledger_takes_what_version_3_added(version: int, tmp_path: Path) -> None:
+    with open_ledger(restored(version, tmp_path / "old.db")) as ledger:
+        (execution,) = ledger.executions(house.run_id(1))
+        assert (execution.pace, execution.pace_at) == (None, None)
+        ledger.tell_pace(execution.execution_id, PACE)
+        assert ledger.executions(house.run_id(1))[0].pace == PACE
+        ledger.set_state(house.run_id(1), RunState.FINISHED, broken=2)
+        assert ledger.run(house.run_id(1)).broken == 2
+
+
 def test_a_ledger_of_version_1_takes_what_version_2_added(tmp_path: Path) -> None:
     with open_ledger(restored(1, tmp_path / "old.db")) as ledger:
         run = ledger.run(house.run_id(1))
@@ -93,12 +112,15 @@ def test_a_ledger_of_version_1_takes_what_version_2_added(tmp_path: Path) -> Non
 
 
 def back_to_1(connection: Connection) -> None:
-    """Take away what version 2 added, in PostgreSQL."""
+    """Take away what later versions added, in PostgreSQL."""
     for statement in (
         "DROP TABLE steps",
         "DROP TABLE approvals",
         "ALTER TABLE runs DROP COLUMN origin_run_id",
         "ALTER TABLE runs DROP COLUMN copies_from",
+        "ALTER TABLE runs DROP COLUMN broken",
+        "ALTER TABLE executions DROP COLUMN pace",
+        "ALTER TABLE executions DROP COLUMN pace_at",
         "UPDATE ledger_schema SET version = 1",
     ):
         connection.execute(text(statement))

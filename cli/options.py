@@ -22,6 +22,7 @@ from polly_core.models.run import (
     parse_budget,
 )
 from polly_core.models.selection import Selection
+from polly_core.planning.asserting import Assertions
 from polly_core.settings import Settings
 from polly_core.transport.sources import absolute
 
@@ -44,7 +45,8 @@ class Running(Model):
 
 def gathered(name: str, flags: Flags, build: Callable[[Given], object]) -> Callable[[Any], Any]:
     """A decorator: adds options and hands what ``build`` makes of them to the command."""
-    keys = [flag.lstrip("-").replace("-", "_") for flag in flags]
+    # A flag that may be turned off is written --this/--no-this.
+    keys = [flag.partition("/")[0].lstrip("-").replace("-", "_") for flag in flags]
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
@@ -115,6 +117,8 @@ def _running(given: Given) -> Running:
         options.update(_budgets(given["budget"]))
     if given["waves"] is not None:
         options["waves"] = _waves(given["waves"])
+    if given["assert"]:
+        options["assertions"] = Assertions(given["assert"]).texts
     return Running(
         run_id=_uuid(given["run_id"]),
         options=checked(RunOptions, **options) if options else None,
@@ -208,6 +212,12 @@ _OPTIONS: Flags = {
         "is_flag": True,
         "default": None,
         "help": "Ask again for ingestions that may have been asked for and cannot be seen.",
+    },
+    "--assert": {
+        "metavar": "EXPR",
+        "multiple": True,
+        "help": "JMESPath, as in --where, that must hold for every dataset that was written; "
+        "may be given again.",
     },
 }
 _RUN_ID: Flags = {

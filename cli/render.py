@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from polly_core.engine.planned import RunPlan
 from polly_core.ledger.rows import RunRow
-from polly_core.models.run import RunState, RunSummary
+from polly_core.models.run import RunState, RunSummary, StopReason
 from polly_core.planning.summary import PlanSummary, Tally
 
 SHOWN_GROUPS = 8
@@ -38,6 +38,8 @@ def summary_text(summary: RunSummary) -> str:
     ]
     if counts.verified:
         lines.append(f"  {counts.verified} verified by reading the history back")
+    if summary.broken:
+        lines.append(f"  verification at the end: {summary.message}")
     if counts.not_processed:
         lines.append(f"  {counts.not_processed} not processed")
     if summary.seconds:
@@ -50,6 +52,8 @@ def next_steps(summary: RunSummary) -> Iterator[str]:
     """Commands that go on from here."""
     if summary.state is not RunState.FINISHED:
         yield f"  go on with: polly-bulk resume {summary.run_id}"
+    if summary.broken or summary.stop is StopReason.VERIFICATION:
+        yield f"  what is not as promised or asserted: polly-bulk verify {summary.run_id}"
     if summary.counts.not_well:
         yield f"  what did not end well: polly-bulk report {summary.run_id} --only not-well"
 

@@ -25,6 +25,7 @@ from polly_core.models.run import (
     parse_budget,
 )
 from polly_core.models.selection import Selection
+from polly_core.planning.asserting import Assertions
 
 
 class Form(BaseModel):
@@ -139,6 +140,12 @@ class ExecutionForm(Form):
         description="Ask again for ingestions whose answer was lost, where the service does not "
         "show whether they were asked for.",
     )
+    assertions: list[str] = Field(
+        default=[],
+        description="JMESPath (as in the filter) that must hold for every dataset that was "
+        "written, for example metadata.organism == 'Homo sapiens'. One that does not hold stops "
+        "further waves and fails the flow run.",
+    )
 
     @field_validator("run_id")
     @classmethod
@@ -160,6 +167,11 @@ class ExecutionForm(Form):
     @classmethod
     def _are_waves(cls, text: str) -> str:
         return ",".join(str(wave) for wave in waves_of(text))
+
+    @field_validator("assertions")
+    @classmethod
+    def _are_expressions(cls, texts: list[str]) -> list[str]:
+        return list(Assertions(texts).texts)
 
     @model_validator(mode="after")
     def _consent(self) -> Self:
@@ -192,6 +204,7 @@ class ExecutionForm(Form):
             waves=waves_of(self.waves),
             approval=self.approval,
             repeat_unknown=self.repeat_unknown,
+            assertions=tuple(self.assertions),
         )
 
 

@@ -22,6 +22,8 @@ def message_of(summary: RunSummary) -> str:
         line += f" stopped={summary.stop.value}"
         if summary.message:
             line += f" ({summary.message})"
+    elif summary.broken:
+        line += f" broken={summary.broken} ({summary.message})"
     if summary.stop is not None or counts.not_processed:
         line += f"; go on with: polly-bulk resume {summary.run_id}"
     return line

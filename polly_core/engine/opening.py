@@ -10,6 +10,7 @@ from polly_core.engine.builders.base import Built, Workshop, described, saved_in
 from polly_core.engine.builders.ingest import flags_of
 from polly_core.engine.builders.registry import build
 from polly_core.engine.request import RunRequest, Surroundings
+from polly_core.engine.verifying import assertions_of
 from polly_core.errors import InvalidInput, RunMismatch, RunNotFound
 from polly_core.ledger.ledger import Ledger
 from polly_core.ledger.rows import RunRow
@@ -82,6 +83,9 @@ def open_run(
     known = known_run(ledger, request)
     if known is not None and known.spec.catalog != connected.reader.catalog:
         raise _elsewhere(known, connected.reader.catalog)
+    if request.options is not None:
+        operation = known.spec.operation if known and request.takes_up else request.operation
+        assertions_of(operation, request.options)
     resolved = _resolve(request, surroundings, ledger, connected, known)
     # Everything that can be refused is, before the ledger hears of the run.
     built = _built(resolved, surroundings, ledger, connected)

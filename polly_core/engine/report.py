@@ -119,4 +119,5 @@ def summarise(ledger: Ledger, run: RunRow) -> RunSummary:
         created_at=run.created_at.isoformat(),
         seconds=run.seconds,
         flow_run_ids=run.flow_run_ids,
+        broken=run.broken,
     )

@@ -1,6 +1,5 @@
 """One run in one process: what flows and commands call."""
 
-import itertools
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -10,6 +9,7 @@ from polly_core.engine.control import ControlWatch, reset
 from polly_core.engine.execution import Execution
 from polly_core.engine.freeze import Freezer
 from polly_core.engine.item import Jobs
+from polly_core.engine.judging import Judge
 from polly_core.engine.limiter import Limiter
 from polly_core.engine.meter import Meter, Progress
 from polly_core.engine.opening import (
@@ -30,8 +30,8 @@ from polly_core.engine.request import RunRequest, Surroundings
 from polly_core.engine.runner import Runner
 from polly_core.engine.shard import Engine
 from polly_core.engine.stop import StopSignal
-from polly_core.engine.verifying import Verification, verify_items
-from polly_core.engine.waves import WaveRange, ranges, went_wrong
+from polly_core.engine.verifying import Verification, Verifier, assertions_of
+from polly_core.engine.waves import WaveRange, ranges
 from polly_core.errors import CatalogError, LedgerError, Throttled
 from polly_core.ledger.ledger import Ledger, open_ledger
 from polly_core.ledger.rows import ItemRow, RunRow, ShardNo, ShardRow
@@ -47,7 +47,6 @@ from polly_core.models.run import (
     StopReason,
     Verify,
 )
-from polly_core.operations.base import Verified, Written
 from polly_core.planning.selection import Where
 from polly_core.transport.retry import OnRetry, Retrier
 
@@ -97,6 +96,7 @@ class Session:
         )
         self._engine = self._make_engine(opened)
         self._wave: WaveRange | None = None
+        self._judge = self._make_judge(opened)
         self.planned: RunPlan | None = None
         """What ``plan`` came to."""
         if len(ledger.executions(self.run.run_id, living=True)) == 1:
@@ -245,35 +245,26 @@ class Session:
     def conclude(self, wave: WaveRange) -> bool:
         """Judge a wave that is through; False, and the run stops, where it did not go well.
 
-        Its budget counts from the first item, and everything it wrote is read back in full.
+        Its budget counts from the first item, and everything it wrote is read back in full. Where
+        there are no waves, only the assertions are evaluated, for ``finish`` to tell.
         """
-        if self._stop.is_set() or wave.of == 1:
-            return not self._stop.is_set()
-        wrong = self._recorder.call(
-            lambda: went_wrong(self._ledger, self.run_id, wave, self.options)
-        )
-        if wrong:
-            self._stop.set(StopReason.BUDGET, wrong)
-            return False
-        found = self.verify(wave)
-        if found.findings:
-            first = found.findings[0]
-            self._stop.set(
-                StopReason.BUDGET,
-                f"wave {wave.number} of {wave.of}: {found.checked - found.kept} of "
-                f"{found.checked} written datasets are not as promised, for example "
-                f"{first.dataset_id}: {first.problems[0]}",
-            )
+        if not self._stop.is_set():
+            self._judge.total = self.run.total or 0
+            wrong = self._recorder.call(lambda: self._judge.wave(wave))
+            if wrong is not None:
+                self._stop.set(*wrong)
         return not self._stop.is_set()
 
     def _set_state(self, state: RunState) -> None:
-        ending = state is RunState.STOPPED
+        found = self._judge.found if state is RunState.FINISHED else None
+        stop = self._stop if state is RunState.STOPPED else None
         self._recorder.call(
             lambda: self._ledger.set_state(
                 self.run_id,
                 state,
-                stop=self._stop.reason if ending else None,
-                message=self._stop.message if ending else "",
+                stop=stop.reason if stop else None,
+                message=stop.message if stop else (found.told() if found else ""),
+                broken=found.bad if found else 0,
             )
         )
 
@@ -318,8 +309,12 @@ class Session:
     def finish(self) -> RunSummary:
         """Say in the ledger how the run stands, and write the report."""
         if not self.finished:
-            self._recorder.call(self._execution.close)
             done = not self._shards() and self.run.total is not None
+            if done:
+                self._judge.total = self.run.total or 0
+                self._recorder.call(self._judge.rest)
+                done = not self._judge.incomplete
+            self._recorder.call(self._execution.close)
             if not done and not self._has_open_items():
                 self._stop.set(
                     StopReason.CANNOT_PROCEED,
@@ -338,27 +333,21 @@ class Session:
         """How the run stands in the ledger."""
         return summarise(self._ledger, self.run)
 
-    def verify(self, wave: WaveRange | None = None) -> Verification:
-        """Read back everything that was written: history, content, files. Changes nothing, not
-        even the ledger.
+    def verify(
+        self, wave: WaveRange | None = None, *, assertions: tuple[str, ...] = ()
+    ) -> Verification:
+        """Read back everything that was written: history, content, files; and see whether the
+        assertions hold. Changes nothing, not even the ledger.
 
         Args:
             wave: only what belongs to this one.
+            assertions: beside the run's own.
+
+        Raises:
+            InvalidInput: an assertion is no expression.
         """
-        reader = self._opened.connected.reader
-
-        def check(row: ItemRow) -> Verified:
-            assert row.planned is not None
-            written = Written(row.planned, row.version_after, row.done, row.attempt > 1)
-            return self._opened.operation.verify(reader, written, full=True)
-
-        rows = self._ledger.items(
-            self.run_id, states={ItemState.APPLIED}, after=wave.first - 1 if wave else -1
-        )
-        end = wave.end if wave else None
-        if end is not None:
-            rows = itertools.takewhile(lambda row: row.seq < end, rows)
-        return verify_items(self.run_id, rows, self._pool, check)
+        more = assertions_of(self.operation, self.options, assertions)
+        return self._judge.verify(wave, more)
 
     def notable_items(self, limit: int) -> list[ItemRow]:
         """Items that did not end well, then those not processed, then the others."""
@@ -407,6 +396,17 @@ class Session:
             verifies=full or (options.verify is Verify.AUTO and not enforced),
             repeat_unknown=options.repeat_unknown,
         )
+
+    def _make_judge(self, opened: Opened) -> Judge:
+        verifier = Verifier(
+            self.run_id,
+            opened.connected.reader,
+            opened.operation,
+            self._pool,
+            assertions_of(self.operation, self.options),
+            self._stop.is_set,
+        )
+        return Judge(self._ledger, self.options, verifier)
 
     def _may_send(self) -> bool:
         return not self._stop.is_set() and self._execution.covers_a_request()

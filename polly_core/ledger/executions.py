@@ -7,8 +7,8 @@ from sqlalchemy import Row, bindparam, delete, insert, select, update
 from polly_core.errors import LedgerError, OwnershipLost
 from polly_core.ledger import runs, schema
 from polly_core.ledger.database import Transaction
-from polly_core.ledger.rows import ExecutionRow
-from polly_core.ledger.texts import maybe_moment, moment, plain
+from polly_core.ledger.rows import ExecutionRow, Pace
+from polly_core.ledger.texts import from_text, maybe_moment, moment, plain, to_text
 from polly_core.models.catalog import RunId
 from polly_core.models.run import ExecutionId
 
@@ -65,6 +65,15 @@ def renew(tx: Transaction, execution_id: ExecutionId, *, lease_seconds: float) -
         update(schema.executions)
         .where(_EXECUTION.execution_id == execution_id)
         .values(expires_at=now + _milliseconds(lease_seconds))
+    )
+
+
+def tell_pace(tx: Transaction, execution_id: ExecutionId, pace: Pace) -> None:
+    """Record how fast it goes, unless it has ended."""
+    tx.execute(
+        update(schema.executions)
+        .where(_EXECUTION.execution_id == execution_id, _EXECUTION.ended_at.is_(None))
+        .values(pace=to_text(pace), pace_at=tx.now())
     )
 
 
@@ -142,6 +151,8 @@ def _execution(row: Row[Any]) -> ExecutionRow:
         started_at=moment(row.started_at),
         expires_at=moment(row.expires_at),
         ended_at=maybe_moment(row.ended_at),
+        pace=None if row.pace is None else from_text(Pace, row.pace),
+        pace_at=maybe_moment(row.pace_at),
     )
 
 

@@ -33,6 +33,7 @@ from polly_core.ledger.rows import (
     Holders,
     ItemRow,
     NewShard,
+    Pace,
     PlanRow,
     RunRow,
     ShardNo,
@@ -171,14 +172,18 @@ class Ledger:
         *,
         stop: StopReason | None = None,
         message: str = "",
+        broken: int = 0,
     ) -> None:
         """Say where the run is. ``FINISHED`` records when.
+
+        Args:
+            broken: written datasets that verification found not as promised or asserted.
 
         Raises:
             LedgerError: the state needs a frozen selection, or would reopen one.
         """
         with self._database.writing() as tx:
-            runs.set_state(tx, run_id, state, stop=stop, message=message)
+            runs.set_state(tx, run_id, state, stop=stop, message=message, broken=broken)
 
     def set_plan_digest(self, run_id: RunId, digest: str) -> None:
         """Record the digest of the planned items."""
@@ -258,6 +263,11 @@ class Ledger:
         """
         with self._database.writing() as tx:
             executions.renew(tx, execution_id, lease_seconds=lease_seconds)
+
+    def tell_pace(self, execution_id: ExecutionId, pace: Pace) -> None:
+        """Let others know how fast it goes; of one that has ended nobody wants to know."""
+        with self._database.writing() as tx:
+            executions.tell_pace(tx, execution_id, pace)
 
     def end_execution(self, execution_id: ExecutionId) -> None:
         """Free its shards and leases and add its time to the run's; once."""

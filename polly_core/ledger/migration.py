@@ -7,7 +7,7 @@ from sqlalchemy import Connection, func, insert, inspect, select
 
 from polly_core.errors import LedgerVersionError
 from polly_core.ledger.database import Database, Transaction
-from polly_core.ledger.migrations import to_2
+from polly_core.ledger.migrations import to_2, to_3
 from polly_core.ledger.schema import metadata, schema_versions
 
 Migration = Callable[[Connection], None]
@@ -27,7 +27,7 @@ class Schema:
     """By the version that each leads to."""
 
 
-OURS = Schema(version=2, migrations={2: to_2})
+OURS = Schema(version=3, migrations={2: to_2, 3: to_3})
 
 
 def bring_up_to_date(database: Database, *, schema: Schema = OURS) -> None:

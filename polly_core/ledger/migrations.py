@@ -32,9 +32,21 @@ _TO_2 = (
     """,
 )
 
+_TO_3 = (
+    "ALTER TABLE runs ADD COLUMN broken INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE executions ADD COLUMN pace TEXT",
+    "ALTER TABLE executions ADD COLUMN pace_at BIGINT",
+)
+
 
 def to_2(connection: Connection) -> None:
     """Steps of items, approvals, where a run comes from."""
     suffix = " WITHOUT ROWID" if connection.dialect.name == "sqlite" else ""
     for statement in _TO_2:
         connection.exec_driver_sql(statement.format(without_rowid=suffix))
+
+
+def to_3(connection: Connection) -> None:
+    """What verification found at the end; how fast a running execution goes."""
+    for statement in _TO_3:
+        connection.exec_driver_sql(statement)

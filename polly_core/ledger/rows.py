@@ -47,6 +47,8 @@ class RunRow(Model):
     flow_run_ids: tuple[str, ...] = ()
     origin: RunId | None = None
     """The run that this one undoes, or repeats a part of."""
+    broken: int = 0
+    """Written datasets that verification found not as promised or asserted, at the run's end."""
 
 
 class NewShard(Model):
@@ -79,6 +81,18 @@ class Claim(Model):
     epoch: int
 
 
+class Pace(Model):
+    """How fast an execution goes, as it says itself every few seconds."""
+
+    rate: float
+    """Items per second."""
+    eta_seconds: float | None
+    concurrency: int
+    """Requests that may be in flight."""
+    note: str
+    """Why it is as slow as it is; empty when nothing holds it back."""
+
+
 class ExecutionRow(Model):
     """One process executing a run. ``process`` identifies it on its host."""
 
@@ -88,6 +102,8 @@ class ExecutionRow(Model):
     started_at: datetime
     expires_at: datetime
     ended_at: datetime | None = None
+    pace: Pace | None = None
+    pace_at: datetime | None = None
 
 
 class ItemRow(Model):

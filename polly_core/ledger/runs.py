@@ -64,6 +64,7 @@ def create(
             "flow_run_ids": "[]",
             "origin_run_id": origin,
             "copies_from": _copies_from(spec),
+            "broken": 0,
         },
     )
     control = {"run_id": run_id, "wanted": Wanted.RUN.value, "concurrency": None}
@@ -133,7 +134,13 @@ def lock(tx: Transaction, run_id: RunId) -> RunRow:
 
 
 def set_state(
-    tx: Transaction, run_id: RunId, state: RunState, *, stop: StopReason | None, message: str
+    tx: Transaction,
+    run_id: RunId,
+    state: RunState,
+    *,
+    stop: StopReason | None,
+    message: str,
+    broken: int,
 ) -> None:
     """Say where the run is."""
     frozen = lock(tx, run_id).total is not None
@@ -150,6 +157,7 @@ def set_state(
             "state": state.value,
             "stop": None if stop is None else stop.value,
             "message": plain(message),
+            "broken": broken,
             "finished_at": tx.now() if state is RunState.FINISHED else None,
         },
     )
@@ -208,6 +216,7 @@ def _run(row: Row[Any]) -> RunRow:
         seconds=row.seconds,
         flow_run_ids=texts(row.flow_run_ids),
         origin=row.origin_run_id,
+        broken=row.broken,
     )
 
 

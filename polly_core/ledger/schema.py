@@ -66,6 +66,8 @@ runs = Table(
     Column("origin_run_id", ForeignKey("runs.run_id"), index=True),
     # Of a copy: the atlas it copies from.
     Column("copies_from", String),
+    # Written datasets that verification found not as promised or asserted, at the run's end.
+    Column("broken", Integer, nullable=False, server_default="0"),
 )
 
 control = Table(
@@ -85,6 +87,8 @@ executions = Table(
     Column("started_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
     Column("ended_at", BigInteger),
+    Column("pace", Text),
+    Column("pace_at", BigInteger),
 )
 
 shards = Table(

@@ -204,6 +204,9 @@ class RunOptions(Model):
     approval: Approval = Approval.NONE
     repeat_unknown: bool = False
     """Send again what may have happened and cannot be seen (ingestions on the hosted service)."""
+    assertions: tuple[str, ...] = ()
+    """JMESPath that must hold for every dataset that was written; evaluated when a wave is through
+    and at the end."""
     patience: float = Field(default=300.0, ge=0)
     """How long nothing may get through before the run stops, resumable."""
 
@@ -527,6 +530,8 @@ class StopReason(StrEnum):
     INTERRUPTED = "interrupted"
     BUDGET = "budget"
     CANNOT_PROCEED = "cannot_proceed"
+    VERIFICATION = "verification"
+    """What a wave wrote is not as promised, or breaks an assertion."""
     PAUSED = "paused"
 
 
@@ -548,6 +553,8 @@ class RunSummary(Model):
     seconds: float = 0.0
     """Time spent executing, over all executions."""
     flow_run_ids: tuple[str, ...] = ()
+    broken: int = 0
+    """Written datasets that break an assertion, or are not as promised, found at its end."""
 
     @property
     def tolerated(self) -> bool:
@@ -558,8 +565,12 @@ class RunSummary(Model):
     def exit_code(self) -> int:
         """0 ended well or tolerated, 1 not well, 3 could not go on, 4 budget, 130 stopped."""
         if self.stop is not None:
-            codes = {StopReason.BUDGET: 4, StopReason.CANNOT_PROCEED: 3}
+            codes = {
+                StopReason.BUDGET: 4,
+                StopReason.CANNOT_PROCEED: 3,
+                StopReason.VERIFICATION: 1,
+            }
             return codes.get(self.stop, 130)
         if self.counts.not_processed:
             return 130
-        return 0 if self.counts.not_well == 0 or self.tolerated else 1
+        return 0 if not self.broken and (self.counts.not_well == 0 or self.tolerated) else 1

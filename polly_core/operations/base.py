@@ -48,6 +48,8 @@ class Written:
     resent: bool = False
     """The write was sent more than once, so that a request given up as lost may have been
     delivered after all."""
+    run_id: RunId | None = None
+    """The run that wrote it; None leaves what the service recorded of it unchecked."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, cast
 
 import jmespath
 from jmespath import exceptions
@@ -12,6 +12,7 @@ from jmespath.visitor import TreeInterpreter
 from polly_core.errors import InvalidInput
 from polly_core.models.catalog import DatasetRecord
 from polly_core.models.jsonvalue import JsonObject, JsonValue
+from polly_core.planning.lookups import lookups
 
 ATTRIBUTES = ("dataset_id", "data_type", "study_id", "last_modified_at")
 NAMES = (*ATTRIBUTES, "metadata")
@@ -84,6 +85,13 @@ class Expression:
         """
         value = self.search(document)
         return not (value is None or value is False or value in ("", [], {}))
+
+    def looked_at(self, document: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+        """What stands at each path that it looks up on a dataset; null where nothing does."""
+        return {
+            path: self._interpreter.visit(cast(Any, node), document)
+            for path, node in lookups(self._parsed).items()
+        }
 
 
 def document_of(record: DatasetRecord, metadata: JsonObject | None) -> dict[str, JsonValue]:

@@ -80,12 +80,13 @@ class CopySpec(Model):
     save_bytes: bool = False
 
 
+IngestionFlag = Literal["file_metadata", "col_metadata", "row_metadata", "data_required"]
+
+
 class IngestSpec(Model):
     """Indexing flags of the ingestions asked for (wire.md §7); priority is a run option."""
 
-    flags: Mapping[
-        Literal["file_metadata", "col_metadata", "row_metadata", "data_required"], bool
-    ] = Field(default_factory=dict)
+    flags: Mapping[IngestionFlag, bool] = Field(default_factory=dict)
 
 
 class DeleteSpec(Model):
@@ -104,7 +105,8 @@ class AttachSpec(Model):
 class DetachSpec(Model):
     """Files that a manifest's rows name are removed."""
 
-    missing: Literal["fail", "skip"] = "fail"
+    absent: Literal["fail", "skip"] = "fail"
+    """What becomes of an item whose file is not there."""
     save_bytes: bool = False
 
 

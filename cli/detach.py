@@ -4,6 +4,7 @@ import click
 
 from cli.operating import Described, OperationCommands
 from cli.options import Flags, Given
+from polly_core.models.jsonvalue import JsonObject
 from polly_core.models.operations import DetachSpec
 from polly_core.models.run import OperationName
 
@@ -22,8 +23,10 @@ _FLAGS: Flags = {
 
 
 def _describe(given: Given) -> Described:
-    spec = DetachSpec(absent=given["missing"], save_bytes=given["save_bytes"])
-    return Described(change=spec.model_dump(mode="json"))
+    missing, save_bytes = given["missing"], given["save_bytes"]
+    spec = DetachSpec(missing=missing, save_bytes=save_bytes)
+    form: JsonObject = {"absent": missing, "save_bytes": save_bytes}
+    return Described(change=spec.model_dump(mode="json"), form=form)
 
 
 commands = OperationCommands(

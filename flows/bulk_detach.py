@@ -29,7 +29,7 @@ class BulkDetach(ManifestForm):
     )
 
     def description(self) -> JsonObject:
-        return DetachSpec(absent=self.absent, save_bytes=self.save_bytes).model_dump(mode="json")
+        return DetachSpec(missing=self.absent, save_bytes=self.save_bytes).model_dump(mode="json")
 
 
 @bulk_flow(OperationName.DETACH)

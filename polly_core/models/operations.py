@@ -105,7 +105,7 @@ class AttachSpec(Model):
 class DetachSpec(Model):
     """Files that a manifest's rows name are removed."""
 
-    absent: Literal["fail", "skip"] = "fail"
+    missing: Literal["fail", "skip"] = "fail"
     """What becomes of an item whose file is not there."""
     save_bytes: bool = False
 

@@ -41,7 +41,7 @@ class Detach(Transition):
         return Draft(planned, None)
 
     def _missing(self, item: Item, record: DatasetRecord, names: list[str]) -> Skipped | Invalid:
-        if self._spec.absent == "skip":
+        if self._spec.missing == "skip":
             return Skipped(reason="there is no such file")
         reason = (
             f"dataset {item.dataset_id} has no file {item.file_name!r}, found "

@@ -51,7 +51,7 @@ def test_named_files_go_and_others_stay(either: Rig) -> None:
 def test_a_file_that_is_not_there(rig: Rig, missing: str, state: str) -> None:
     rig.fill(1)
     rig.fake.add_file("D0000", "a.csv")
-    summary = _detach(rig, "D0000,b.csv", change={"absent": missing})
+    summary = _detach(rig, "D0000,b.csv", change={"missing": missing})
     assert summary.counts.by_state == {ItemState(state): 1}
     [row] = rig.items(summary.run_id)
     assert ("'a.csv'" in row.reasons[0]) == (missing == "fail")

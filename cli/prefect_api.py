@@ -29,13 +29,17 @@ def prefect_api(home: Path) -> Iterator[str]:
         temporary_settings,
     )
 
-    given = PREFECT_API_URL.value()
-    if given:
-        yield given
-        return
-    url = ensure_server(home)
     from deployments.standing import HEARTBEAT_SECONDS
 
+    given = PREFECT_API_URL.value()
+    if given:
+        # The automation that marks dead runs expects beats so often; None, for none, is left.
+        beat = PREFECT_FLOWS_HEARTBEAT_FREQUENCY.value()
+        often = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: beat and min(beat, HEARTBEAT_SECONDS)}
+        with temporary_settings(often):
+            yield given
+        return
+    url = ensure_server(home)
     settings = {
         PREFECT_API_URL: url,
         PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: False,

@@ -4,7 +4,12 @@ from pathlib import Path
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.settings import PREFECT_API_URL, PREFECT_LOCAL_STORAGE_PATH, temporary_settings
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+    PREFECT_LOCAL_STORAGE_PATH,
+    temporary_settings,
+)
 
 from cli.prefect_api import prefect_api
 from deployments.standing import DEAD_RUNS
@@ -24,6 +29,19 @@ def test_the_one_that_is_set_is_used_and_none_is_started(tmp_path: Path) -> None
     with temporary_settings({PREFECT_API_URL: url}), prefect_api(tmp_path) as found:
         assert found == url
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("set_to", "used"), [(180, 30), (30, 30), (None, None)])
+def test_flows_beat_as_often_as_the_automation_expects(
+    tmp_path: Path, set_to: int | None, used: int | None
+) -> None:
+    """Prefect's default is every three minutes: a living run would be marked as dead."""
+    elsewhere = {
+        PREFECT_API_URL: "http://prefect.test/api",
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY: set_to,
+    }
+    with temporary_settings(elsewhere), prefect_api(tmp_path):
+        assert PREFECT_FLOWS_HEARTBEAT_FREQUENCY.value() == used
 
 
 def test_where_none_is_set_the_local_one_is_used_and_made_ready(

@@ -158,7 +158,7 @@ class Jobs:
         try:
             verified = self.operation.verify(
                 self.reader,
-                Written(work.planned, work.version, work.done, resent),
+                Written(work.planned, work.version, work.done, resent, self.stamp.run_id),
                 full=self.full_verify,
             )
         except Exception as error:  # noqa: BLE001 - the item's boundary

@@ -294,6 +294,8 @@ class ObjectSource(Model):
     size: int | None = None
     sha256: str | None = None
     """Of a file that was read when it was planned; another content later is refused."""
+    etag: str | None = None
+    """What the store says of exactly this content when we upload it, where that is known."""
 
 
 class FileState(Model):

@@ -17,7 +17,7 @@ from polly_core.payloads.content import Kind, content_of
 from polly_core.payloads.formats import GZIPPED, FileFormat, infer_format
 from polly_core.payloads.inspection import INSPECTABLE, Inspection, inspect
 from polly_core.planning.values import ABSENT, get_field, shown
-from polly_core.transport.etags import content_matches
+from polly_core.transport.etags import content_matches, upload_etag
 from polly_core.transport.foreign import file_name
 from polly_core.transport.s3uri import SCHEME
 
@@ -103,7 +103,13 @@ class Receiving:
         if stat is not None:
             return self._held(stat, standing)
         size, digest = path.stat().st_size, sha256_of(path)
-        source = ObjectSource(uri=uri, extension=extension, size=size, sha256=digest)
+        source = ObjectSource(
+            uri=uri,
+            extension=extension,
+            size=size,
+            sha256=digest,
+            etag=upload_etag(path, size),
+        )
         same = standing is not None and self._is_same(path, size, digest, standing)
         return Incoming(source, None, same)
 

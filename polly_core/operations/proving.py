@@ -3,18 +3,24 @@
 from collections.abc import Iterator
 
 from polly_core.catalog.ports import Reader
-from polly_core.errors import NotFound, ObjectMissing
-from polly_core.models.catalog import VersionId, VersionRecord
+from polly_core.errors import NotFound
+from polly_core.models.catalog import FileRecord, VersionId
 from polly_core.models.run import FileTarget, Wanted
 from polly_core.operations.base import Verified, Written, versions_after
+from polly_core.operations.contents import object_problems
 from polly_core.operations.settling import is_attached, matches
+
+# What has no history of its own may have been changed by anybody, and nobody can tell.
+UNTOLD = "; somebody may have changed it since, which has no history"
 
 
 def verify(reader: Reader, written: Written, *, full: bool) -> Verified:
-    """Whether what was promised is there.
+    """Whether what was promised is there. What others did later, and shows in the history, is
+    no problem.
 
     Args:
-        full: read content back as well: metadata, and that data and files are in the store.
+        full: read content back as well: metadata, and that data and files are in the store with
+            the size and the checksum that were planned.
     """
     planned = written.planned
     if planned.deletes:
@@ -45,18 +51,13 @@ def _versioned(
     problems: list[str] = []
     if full and not matches(reader, wanted, later[ours], written.done):
         problems.append(f"version {version} does not hold what was planned")
-    if full and planned.data is not None:
-        problems.extend(_data_missing(reader, later[ours]))
+    before = planned.seen.data_location if planned.seen else None
+    if full and later[ours].data_location != before:
+        what = f"the data of version {version}"
+        problems.extend(object_problems(reader, what, later[ours].data_location, planned.data))
     twins = later[ours + 1 :] if written.resent else []
     repeated = tuple(v.version_id for v in twins if matches(reader, wanted, v, written.done))
     return Verified(problems=tuple(problems), between=tuple(ids[:ours]), repeated=repeated)
-
-
-def _data_missing(reader: Reader, version: VersionRecord) -> Iterator[str]:
-    try:
-        reader.stat(version.data_location)
-    except ObjectMissing as error:
-        yield f"the data of version {version.version_id} is not in the store: {error}"
 
 
 def _not_deleted(reader: Reader, written: Written) -> Iterator[str]:
@@ -73,13 +74,21 @@ def _not_deleted(reader: Reader, written: Written) -> Iterator[str]:
 
 
 def _not_there(reader: Reader, written: Written) -> Iterator[str]:
-    """Problems of what has no versions: the study."""
+    """Problems of what makes no version: the study, an ingestion."""
     planned = written.planned
+    if planned.triggers and written.run_id and reader.capabilities.lists_ingestions:
+        if not reader.ingestions(written.run_id, planned.dataset_id):
+            yield "the service has no record of the ingestion that was asked for"
+        return
     if planned.study is None:
         return
-    record = reader.dataset(planned.dataset_id)
+    try:
+        record = reader.dataset(planned.dataset_id)
+    except NotFound:
+        # Deleted since by somebody else, and its study with it.
+        return
     if record.study_id != planned.study.study_id:
-        yield f"it is in study {record.study_id}, expected {planned.study.study_id}"
+        yield f"it is in study {record.study_id}, expected {planned.study.study_id}{UNTOLD}"
 
 
 def _files(reader: Reader, written: Written, *, full: bool) -> Iterator[str]:
@@ -89,24 +98,44 @@ def _files(reader: Reader, written: Written, *, full: bool) -> Iterator[str]:
     except NotFound:
         # Deleted since by somebody else, and its files with it.
         return
-    for file in planned.attach:
+    wrong = list(_misplaced(written, listed))
+    replaced = _data_replaced(reader, written) if wrong else False
+    if replaced is None:
+        # It was deleted and made anew: other files belong to that life.
+        return
+    for file, problem in wrong:
+        gone = file is not None and file.file_name not in listed
+        # The service drops linked files with the data; that the data changed is in the history.
+        if not (gone and file is not None and file.linked and replaced):
+            yield problem + UNTOLD
+    if full:
+        for file in planned.attach:
+            found = listed.get(file.file_name)
+            if found is not None and is_attached(file, found, written.done):
+                what = f"file {file.file_name!r}"
+                yield from object_problems(reader, what, found.file_location, file.source)
+
+
+def _misplaced(
+    written: Written, listed: dict[str, FileRecord]
+) -> Iterator[tuple[FileTarget | None, str]]:
+    """Files that are not as they were left, each with what was found."""
+    for file in written.planned.attach:
         found = listed.get(file.file_name)
         if not is_attached(file, found, written.done):
             at = found.file_location if found else "nothing"
-            yield f"file {file.file_name!r} is not the one attached, found {at}"
-        elif full and found is not None:
-            yield from _object_problems(reader, file, found.file_location)
-    for name in planned.detach:
+            yield file, f"file {file.file_name!r} is not the one attached, found {at}"
+    for name in written.planned.detach:
         if name in listed:
-            yield f"file {name!r} is there again"
+            yield None, f"file {name!r} is there again"
 
 
-def _object_problems(reader: Reader, file: FileTarget, location: str) -> Iterator[str]:
-    try:
-        stat = reader.stat(location)
-    except ObjectMissing as error:
-        yield f"file {file.file_name!r} is not in the store: {error}"
-        return
-    expected = file.source.size if file.source else None
-    if expected is not None and stat.size != expected:
-        yield f"file {file.file_name!r} has {stat.size} bytes, expected {expected}"
+def _data_replaced(reader: Reader, written: Written) -> bool | None:
+    """Whether somebody has replaced the data since; None in a later life of the id."""
+    left_at = written.version or written.planned.version_seen
+    history = reader.versions(written.planned.dataset_id)
+    later = versions_after(history, left_at)
+    if later is None:
+        return None
+    ours = history[len(later)]
+    return any(version.data_location != ours.data_location for version in later)

@@ -256,6 +256,6 @@ def test_short_lives(ledger: Ledger) -> None:
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_long_lives(ledger: Ledger) -> None:
     live(ledger, examples=150, steps=80)

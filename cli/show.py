@@ -6,9 +6,12 @@ import click
 
 from cli.options import output_option
 from cli.render import plan_text, summary_text
+from cli.render_overview import overview_text
 from cli.working import document, open_ledger_here
-from polly_core.engine.planned import plan_of
-from polly_core.engine.report import summarise
+from polly_core.engine.overview import Overview, overview
+from polly_core.engine.planned import RunPlan, plan_of
+from polly_core.ledger.rows import RunRow
+from polly_core.models.jsonvalue import JsonObject
 
 
 @click.command()
@@ -16,22 +19,34 @@ from polly_core.engine.report import summarise
 @click.option("--plan", "with_plan", is_flag=True, help="Also what was planned.")
 @output_option
 def command(run: str, with_plan: bool, output: str) -> int:
-    """How a run stands, what was planned, and how to go on."""
+    """How a run stands, what was planned, who approved it, what undid it, and how to go on.
+
+    Of a run that some process executes: how fast it goes, how long it will take, and why it is as
+    slow as it is.
+    """
     with open_ledger_here() as ledger:
         known = ledger.find_run(run)
-        summary = summarise(ledger, known)
+        found = overview(ledger, known)
         plan = plan_of(ledger, known) if with_plan else None
     if output == "json":
-        found = document(summary)
-        found["spec"] = known.spec.model_dump(mode="json")
-        found["options"] = known.options.model_dump(mode="json")
-        if plan is not None:
-            found["plan"] = plan.summary.model_dump(mode="json")
-        click.echo(json.dumps(found))
+        click.echo(json.dumps(_document(known, found, plan)))
         return 0
     if plan is not None:
         click.echo(plan_text(known, plan))
-    click.echo(summary_text(summary))
-    for flow_run_id in summary.flow_run_ids:
+    click.echo(summary_text(found.summary))
+    around = overview_text(found)
+    if around:
+        click.echo(around)
+    for flow_run_id in found.summary.flow_run_ids:
         click.echo(f"  flow run {flow_run_id}")
     return 0
+
+
+def _document(run: RunRow, found: Overview, plan: RunPlan | None) -> JsonObject:
+    shown = document(found.summary)
+    shown["spec"] = run.spec.model_dump(mode="json")
+    shown["options"] = run.options.model_dump(mode="json")
+    shown |= found.model_dump(mode="json", exclude={"summary"})
+    if plan is not None:
+        shown["plan"] = plan.summary.model_dump(mode="json")
+    return shown

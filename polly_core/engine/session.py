@@ -21,6 +21,7 @@ from polly_core.engine.opening import (
     over_http,
 )
 from polly_core.engine.outage import Outage
+from polly_core.engine.pacing import PaceTeller
 from polly_core.engine.planned import RunPlan, adopt_items, adopt_plans, plan_of
 from polly_core.engine.points import Hook, Point, pass_by
 from polly_core.engine.pool import Gate, Pool
@@ -101,8 +102,13 @@ class Session:
         """What ``plan`` came to."""
         if len(ledger.executions(self.run.run_id, living=True)) == 1:
             reset(ledger, self.run.run_id)
-        self._watch = ControlWatch(self._recorder, self._pool.wake)
+        self._pace = PaceTeller(ledger, self._execution.execution_id, self.progress)
+        self._watch = ControlWatch(self._recorder, self._look)
         self._watch.start()
+
+    def _look(self) -> None:
+        self._pool.wake()
+        self._pace.look()
 
     @property
     def run_id(self) -> RunId:

@@ -15,6 +15,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from polly_core.errors import CannotProceed
 from polly_core.server import schema
+from polly_core.server.prepared import driver
 from polly_core.server.refusals import unavailable
 
 Transaction: TypeAlias = Connection
@@ -84,6 +85,7 @@ class Store:
     def read(self) -> Iterator[Transaction]:
         """One consistent view of the database."""
         with self._reader.connect() as connection:
+            connection.begin()
             yield connection
 
     @contextmanager
@@ -100,12 +102,12 @@ class Store:
         with self._turn:
             group = self._joined()
             try:
-                self._writer.exec_driver_sql("SAVEPOINT unit")
+                driver(self._writer).execute("SAVEPOINT unit")
                 yield self._writer
             except BaseException:
                 self._leave(group)
                 raise
-            self._writer.exec_driver_sql("RELEASE unit")
+            driver(self._writer).execute("RELEASE unit")
             group.members += 1
         # Whoever is next in turn joins the group before the first of it comes back to commit.
         with self._turn:

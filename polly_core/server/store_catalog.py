@@ -30,6 +30,7 @@ from polly_core.models.catalog import (
     VersionRecord,
 )
 from polly_core.models.jsonvalue import JsonObject
+from polly_core.server.prepared import Prepared, Row
 from polly_core.server.schema import datasets as d
 from polly_core.server.schema import files as f
 from polly_core.server.schema import ingestions as i
@@ -44,47 +45,52 @@ _VERSION_COLUMNS = tuple(c for c in v.c if c not in {v.c.atlas_id, v.c.number, v
 _FILE_COLUMNS = tuple(c for c in f.c if c is not f.c.atlas_id)
 
 _THIS_DATASET = (d.c.atlas_id == _ATLAS) & (d.c.dataset_id == _DATASET)
-_FIND_DATASET = select(*_DATASET_COLUMNS).where(_THIS_DATASET)
-_PAGE_OF_DATASETS = (
+_FIND_DATASET = Prepared(select(*_DATASET_COLUMNS).where(_THIS_DATASET))
+_PAGE_OF_DATASETS = Prepared(
     select(*_DATASET_COLUMNS)
     .where(d.c.atlas_id == _ATLAS, d.c.dataset_id > _AFTER)
     .order_by(d.c.dataset_id)
     .limit(_LIMIT)
 )
-_INSERT_DATASET = insert(d)
-_UPDATE_DATASET = (
+_INSERT_DATASET = Prepared(insert(d))
+_UPDATE_DATASET = Prepared(
     update(d)
     .where(_THIS_DATASET)
     .values({c.name: bindparam(c.name) for c in _DATASET_COLUMNS if not c.primary_key})
 )
-_DELETE_DATASET = delete(d).where(_THIS_DATASET)
+_DELETE_DATASET = Prepared(delete(d).where(_THIS_DATASET))
 
-_HISTORY = (
+_VERSIONS_OF = (
     select(v.c.number, v.c.life, *_VERSION_COLUMNS)
     .where(v.c.atlas_id == _ATLAS, v.c.dataset_id == _DATASET)
     .order_by(v.c.number.desc())
 )
-_NEWEST = _HISTORY.limit(1)
-_FIND_VERSION = select(*_VERSION_COLUMNS).where(
-    v.c.version_id == bindparam("version"), v.c.atlas_id == _ATLAS, v.c.dataset_id == _DATASET
+_HISTORY = Prepared(_VERSIONS_OF)
+_NEWEST = Prepared(_VERSIONS_OF.limit(1))
+_FIND_VERSION = Prepared(
+    select(*_VERSION_COLUMNS).where(
+        v.c.version_id == bindparam("version"), v.c.atlas_id == _ATLAS, v.c.dataset_id == _DATASET
+    )
 )
-_INSERT_VERSION = insert(v)
+_INSERT_VERSION = Prepared(insert(v))
 _NEW_VERSION: dict[str, BindParameter[str]] = {c.name: bindparam(c.name) for c in _VERSION_COLUMNS}
-_APPEND_VERSION = insert(v).from_select(
-    ["atlas_id", "number", "life", *_NEW_VERSION],
-    select(_ATLAS, v.c.number + 1, v.c.life, *_NEW_VERSION.values())
-    .where(v.c.atlas_id == _ATLAS, v.c.dataset_id == _DATASET)
-    .order_by(v.c.number.desc())
-    .limit(1),
+_APPEND_VERSION = Prepared(
+    insert(v).from_select(
+        ["atlas_id", "number", "life", *_NEW_VERSION],
+        select(_ATLAS, v.c.number + 1, v.c.life, *_NEW_VERSION.values())
+        .where(v.c.atlas_id == _ATLAS, v.c.dataset_id == _DATASET)
+        .order_by(v.c.number.desc())
+        .limit(1),
+    )
 )
 
-_STUDIES = (
+_STUDIES = Prepared(
     select(d.c.study_id)
     .where(d.c.atlas_id == _ATLAS, d.c.study_id.is_not(None))
     .distinct()
     .order_by(d.c.study_id)
 )
-_IN_STUDY = (
+_IN_STUDY = Prepared(
     select(d.c.dataset_id)
     .where(d.c.atlas_id == _ATLAS, d.c.study_id == bindparam("study"))
     .order_by(d.c.dataset_id)
@@ -92,17 +98,19 @@ _IN_STUDY = (
 
 _FILES_OF_DATASET = (f.c.atlas_id == _ATLAS) & (f.c.dataset_id == _DATASET)
 _THIS_FILE = _FILES_OF_DATASET & (f.c.file_name == bindparam("named"))
-_FILES = select(*_FILE_COLUMNS).where(_FILES_OF_DATASET).order_by(f.c.file_name)
-_FIND_FILE = select(*_FILE_COLUMNS).where(_THIS_FILE)
-_DELETE_FILE = delete(f).where(_THIS_FILE)
-_DELETE_FILES = delete(f).where(_FILES_OF_DATASET)
-_DELETE_STALE = (
+_FILES = Prepared(select(*_FILE_COLUMNS).where(_FILES_OF_DATASET).order_by(f.c.file_name))
+_FIND_FILE = Prepared(select(*_FILE_COLUMNS).where(_THIS_FILE))
+_DELETE_FILE = Prepared(delete(f).where(_THIS_FILE))
+_DELETE_FILES = Prepared(delete(f).where(_FILES_OF_DATASET))
+_DELETE_STALE = Prepared(
     delete(f)
     .where(_FILES_OF_DATASET, f.c.derived_from != bindparam("location"))
     .returning(f.c.file_name)
 )
 
-_INSERT_INGESTION = insert(i)
+_INSERT_INGESTION = Prepared(
+    insert(i).values({c.name: bindparam(c.name) for c in i.c if not c.primary_key})
+)
 _INGESTIONS = (
     select(i).where(i.c.atlas_id == _ATLAS, i.c.number > _AFTER).order_by(i.c.number).limit(_LIMIT)
 )
@@ -141,7 +149,7 @@ class IngestionFilter(NamedTuple):
 
 def find_dataset(c: Connection, atlas: AtlasId, dataset: DatasetId) -> DatasetRecord | None:
     """The live dataset."""
-    row = c.execute(_FIND_DATASET, _key(atlas, dataset)).mappings().one_or_none()
+    row = _FIND_DATASET.one(c, _key(atlas, dataset))
     return None if row is None else DatasetRecord(**row)
 
 
@@ -150,34 +158,34 @@ def page_of_datasets(
 ) -> list[DatasetRecord]:
     """Live datasets after an id, ascending in byte order."""
     values = {"in_atlas": atlas, "after": after, "count": limit}
-    return [DatasetRecord(**row) for row in c.execute(_PAGE_OF_DATASETS, values).mappings()]
+    return [DatasetRecord(**row) for row in _PAGE_OF_DATASETS.rows(c, values)]
 
 
 def insert_dataset(c: Connection, atlas: AtlasId, record: DatasetRecord) -> None:
     """Add a live dataset."""
-    c.execute(_INSERT_DATASET, {"atlas_id": atlas, **dict(record)})
+    _INSERT_DATASET.run(c, {"atlas_id": atlas, **dict(record)})
 
 
 def update_dataset(c: Connection, atlas: AtlasId, record: DatasetRecord) -> None:
     """Let the live dataset be as recorded."""
     values = dict(record)
-    c.execute(_UPDATE_DATASET, {**values, **_key(atlas, values.pop("dataset_id"))})
+    _UPDATE_DATASET.run(c, {**values, **_key(atlas, values.pop("dataset_id"))})
 
 
 def delete_dataset(c: Connection, atlas: AtlasId, dataset: DatasetId) -> None:
     """Let the dataset be live no more. Its history stays."""
-    c.execute(_DELETE_DATASET, _key(atlas, dataset))
+    _DELETE_DATASET.run(c, _key(atlas, dataset))
 
 
 def newest_version(c: Connection, atlas: AtlasId, dataset: DatasetId) -> Placed | None:
     """The newest version that an id ever had, live or not."""
-    row = c.execute(_NEWEST, _key(atlas, dataset)).mappings().one_or_none()
+    row = _NEWEST.one(c, _key(atlas, dataset))
     return None if row is None else _placed(row)
 
 
 def history(c: Connection, atlas: AtlasId, dataset: DatasetId) -> list[Placed]:
     """Every version of an id over all its lives, newest first."""
-    return [_placed(row) for row in c.execute(_HISTORY, _key(atlas, dataset)).mappings()]
+    return [_placed(row) for row in _HISTORY.rows(c, _key(atlas, dataset))]
 
 
 def find_version(
@@ -185,40 +193,40 @@ def find_version(
 ) -> VersionRecord | None:
     """One version of the dataset, of any life."""
     values = {**_key(atlas, dataset), "version": version}
-    row = c.execute(_FIND_VERSION, values).mappings().one_or_none()
+    row = _FIND_VERSION.one(c, values)
     return None if row is None else VersionRecord(**row)
 
 
 def insert_version(c: Connection, atlas: AtlasId, record: VersionRecord, place: Place) -> None:
     """Add a version to the history."""
-    c.execute(_INSERT_VERSION, {"atlas_id": atlas, **place._asdict(), **dict(record)})
+    _INSERT_VERSION.run(c, {"atlas_id": atlas, **place._asdict(), **dict(record)})
 
 
 def append_version(c: Connection, atlas: AtlasId, record: VersionRecord) -> None:
     """Add a version after the newest, in the same life."""
-    c.execute(_APPEND_VERSION, {**dict(record), **_key(atlas, record.dataset_id)})
+    _APPEND_VERSION.run(c, {**dict(record), **_key(atlas, record.dataset_id)})
 
 
 def studies(c: Connection, atlas: AtlasId) -> list[StudyId]:
     """Studies that a live dataset names, sorted."""
-    return [StudyId(study) for study in c.execute(_STUDIES, {"in_atlas": atlas}).scalars()]
+    return [StudyId(study) for (study,) in _STUDIES.run(c, {"in_atlas": atlas})]
 
 
 def datasets_in_study(c: Connection, atlas: AtlasId, study: StudyId) -> list[DatasetId]:
     """Live datasets of a study, sorted."""
-    found = c.execute(_IN_STUDY, {"in_atlas": atlas, "study": study}).scalars()
-    return [DatasetId(dataset) for dataset in found]
+    found = _IN_STUDY.run(c, {"in_atlas": atlas, "study": study})
+    return [DatasetId(dataset) for (dataset,) in found]
 
 
 def files_of(c: Connection, atlas: AtlasId, dataset: DatasetId) -> list[FileRecord]:
     """Supplementary files by name."""
-    return [FileRecord(**row) for row in c.execute(_FILES, _key(atlas, dataset)).mappings()]
+    return [FileRecord(**row) for row in _FILES.rows(c, _key(atlas, dataset))]
 
 
 def find_file(c: Connection, atlas: AtlasId, dataset: DatasetId, name: str) -> FileRecord | None:
     """One supplementary file."""
     values = {**_key(atlas, dataset), "named": name}
-    row = c.execute(_FIND_FILE, values).mappings().one_or_none()
+    row = _FIND_FILE.one(c, values)
     return None if row is None else FileRecord(**row)
 
 
@@ -232,13 +240,12 @@ def put_file(c: Connection, atlas: AtlasId, record: FileRecord) -> None:
 
 def delete_file(c: Connection, atlas: AtlasId, dataset: DatasetId, name: str) -> bool:
     """Remove a supplementary file; False where there is none."""
-    result = c.execute(_DELETE_FILE, {**_key(atlas, dataset), "named": name})
-    return bool(result.rowcount)
+    return _DELETE_FILE.run(c, {**_key(atlas, dataset), "named": name}).rowcount > 0
 
 
 def delete_files(c: Connection, atlas: AtlasId, dataset: DatasetId) -> None:
     """Remove every supplementary file of a dataset."""
-    c.execute(_DELETE_FILES, _key(atlas, dataset))
+    _DELETE_FILES.run(c, _key(atlas, dataset))
 
 
 def delete_stale_files(
@@ -246,13 +253,13 @@ def delete_stale_files(
 ) -> list[str]:
     """Remove the files that are linked to other data than this; answers their names, sorted."""
     values = {**_key(atlas, dataset), "location": data_location}
-    return sorted(c.execute(_DELETE_STALE, values).scalars())
+    return sorted(name for (name,) in _DELETE_STALE.run(c, values))
 
 
 def insert_ingestion(c: Connection, atlas: AtlasId, entry: NewIngestion) -> None:
     """Queue an ingestion."""
     values = {**entry._asdict(), "atlas_id": atlas, "params": json.dumps(entry.params)}
-    c.execute(_INSERT_INGESTION, values)
+    _INSERT_INGESTION.run(c, values)
 
 
 def page_of_ingestions(
@@ -272,8 +279,7 @@ def _key(atlas: AtlasId, dataset: DatasetId) -> dict[str, str]:
     return {"in_atlas": atlas, "of_dataset": dataset}
 
 
-def _placed(row: RowMapping) -> Placed:
-    values = dict(row)
+def _placed(values: Row) -> Placed:
     place = Place(values.pop("number"), values.pop("life"))
     return Placed(VersionRecord(**values), place)
 

@@ -153,10 +153,13 @@ class Store(Protocol):
     trying again may help).
     """
 
-    def upload(self, source: Path, key: ObjectKey) -> str:
+    def upload(self, source: Path, key: ObjectKey, *, anew: bool = False) -> str:
         """Put a local file, checksummed; its location.
 
         What has the same content there already is not sent again. A failed upload is aborted.
+
+        Args:
+            anew: send it without looking; no object had this location before.
         """
         ...
 

@@ -20,10 +20,13 @@ class HttpStore:
         self._uploads = uploads
         self._form = Form(atlas_id)
 
-    def upload(self, source: Path, key: ObjectKey) -> str:
+    def upload(self, source: Path, key: ObjectKey, *, anew: bool = False) -> str:
         """Put a local file, checksummed; its location.
 
         What has the same content there already is not sent again. A failed upload is aborted.
+
+        Args:
+            anew: send it without looking; no object had this location before.
 
         Raises:
             InvalidInput: the file cannot be read or changes meanwhile, or nothing can have this
@@ -35,7 +38,7 @@ class HttpStore:
         path = existing_file(source)
         target = place(self._writable(self._form), name)
         try:
-            return str(self._uploads.upload(self._form, path, target))
+            return str(self._uploads.upload(self._form, path, target, anew=anew))
         except OSError as error:
             raise InvalidInput(
                 f"dataset {key.dataset_id}: the file {path} cannot be read ({error}); nothing was "

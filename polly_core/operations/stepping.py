@@ -73,12 +73,14 @@ def do_step(
     """Do one step."""
     dataset_id = draft.planned.dataset_id
     planned = draft.planned
+    # What a new dataset brings can be told from whatever an earlier life left at the same key.
+    anew = planned.seen is None
     if step == DATASET:
         return StepResult(step=step, version_id=_dataset(ports, dataset_id, draft, stamp))
     if step == DATA:
         assert planned.data is not None
         key = ObjectKey(dataset_id, extension=planned.data.extension)
-        return StepResult(step=step, location=_put(ports, fetcher, planned.data, key))
+        return StepResult(step=step, location=_put(ports, fetcher, planned.data, key, anew=anew))
     if step.startswith(DETACH):
         ports.writer.detach(dataset_id, step.removeprefix(DETACH))
         return StepResult(step=step)
@@ -86,16 +88,18 @@ def do_step(
     if step.startswith(OBJECT):
         assert file.source is not None
         key = ObjectKey(dataset_id, file_name=file.file_name)
-        return StepResult(step=step, location=_put(ports, fetcher, file.source, key))
+        return StepResult(step=step, location=_put(ports, fetcher, file.source, key, anew=anew))
     attached = ports.writer.attach(dataset_id, _new_file(file, draft))
     return StepResult(step=step, location=attached.file_location)
 
 
-def _put(ports: Ports, fetcher: Fetcher, source: ObjectSource, key: ObjectKey) -> str:
+def _put(
+    ports: Ports, fetcher: Fetcher, source: ObjectSource, key: ObjectKey, *, anew: bool = False
+) -> str:
     if source.atlas_id is not None:
         return ports.store.copy(source.uri, key, atlas_id=source.atlas_id)
     with fetcher.planned(source) as path:
-        return ports.store.upload(path, key)
+        return ports.store.upload(path, key, anew=anew)
 
 
 def _dataset(

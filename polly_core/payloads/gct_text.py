@@ -11,6 +11,9 @@ from polly_core.payloads.content import UTF8_BOM
 OnFault = Callable[[PayloadError], None]
 """What to do with a fault that concerns one row or id: raise it, or note it and go on."""
 
+# Beginnings of lines that may be quoted, blank or at the end.
+_CLOSELY = frozenset({b"", b'"', b"\t", b" ", b"\r", b"\n", b"\v", b"\f"})
+
 
 @dataclass(frozen=True, slots=True)
 class GctHeader:
@@ -63,6 +66,8 @@ class GctText:
         self.path = path
         self._stream = stream
         self._line = 0
+        self._again = b""
+        """A line that was read and is to be read again."""
 
     def header(self, *, on_fault: OnFault = raise_fault) -> GctHeader:
         """Reads everything above the rows.
@@ -115,6 +120,39 @@ class GctText:
                 on_fault(self._fault(f"row id {row.row_id!r} is already on line {first}"))
                 continue
             yield row
+
+    def ids(self, header: GctHeader, *, on_fault: OnFault = raise_fault) -> Iterator[str]:
+        """The id of every row, checked as ``rows`` does; several times as fast.
+
+        A line that is as nearly all lines are is looked at as a whole, any other one closely.
+        """
+        annotations = len(header.row_annotations)
+        tabs = annotations + header.columns
+        readline = self._stream.readline
+        seen: dict[str, int] = {}
+        found = 0
+        while True:
+            line = readline() if found < header.rows else b""
+            usual = line.count(b"\t") == tabs and line.isascii() and line[:1] not in _CLOSELY
+            if usual and tabs:
+                self._line += 1
+                row_id = line[: line.index(b"\t")].decode()
+            else:
+                self._again = line
+                closely = self._next_row(header, found, on_fault)
+                if closely is None:
+                    return
+                try:
+                    row_id = self._row(closely, annotations, tabs).row_id
+                except PayloadError as fault:
+                    found += 1
+                    on_fault(fault)
+                    continue
+            found += 1
+            if seen.setdefault(row_id, self._line) != self._line:
+                on_fault(self._fault(f"row id {row_id!r} is already on line {seen[row_id]}"))
+                continue
+            yield row_id
 
     def fault(self, message: str, *, line: int) -> PayloadError:
         """An error that names the file and the line."""
@@ -215,7 +253,8 @@ class GctText:
             seen.add(name)
 
     def _next_line(self) -> bytes | None:
-        line = self._stream.readline()
+        line = self._again or self._stream.readline()
+        self._again = b""
         if not line:
             return None
         self._line += 1

@@ -85,7 +85,7 @@ def _inspect_gct(file: Path) -> Inspection:
         text = GctText(file, stream)
         header = text.header(on_fault=note)
         with suppress(_TooMany):
-            ids.extend(row.row_id for row in text.rows(header, on_fault=note_in_row))
+            ids.extend(text.ids(header, on_fault=note_in_row))
     if len(problems) > _MOST_PROBLEMS:
         problems[_MOST_PROBLEMS:] = [f"{file}: and more problems than these"]
     return Inspection(

@@ -29,6 +29,13 @@ class StoreContract:
         place.reader.download(location, target)
         assert target.read_bytes() == BIG
 
+    def test_anew_it_is_another_object(self, place: Place, local: Local) -> None:
+        first = place.store.upload(local.file(BIG), DATA)
+        assert place.store.upload(local.file(BIG), DATA) == first
+        other = place.store.upload(local.file(BIG), DATA, anew=True)
+        assert other != first
+        assert place.reader.stat(other).etag == place.reader.stat(first).etag
+
     @pytest.mark.parametrize(
         ("key", "path"),
         [

@@ -219,11 +219,11 @@ class FakeCatalog(Scripted):
         call = WriteCall(dataset_id, WriteKind.DETACH, file_name)
         self._write(call, lambda: self._atlas.detach(dataset_id, file_name))
 
-    def upload(self, source: Path, key: ObjectKey) -> str:
+    def upload(self, source: Path, key: ObjectKey, *, anew: bool = False) -> str:
         self.place(key)
         content = existing_file(source).read_bytes()
         with self._lock:
-            return self._transfer(key, content)
+            return self._transfer(key, content, anew=anew)
 
     def copy(self, location: str, key: ObjectKey, *, atlas_id: AtlasId) -> str:
         self.place(key)

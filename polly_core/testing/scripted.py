@@ -211,13 +211,13 @@ class Scripted:
                 raise error_of(fault)
             return result
 
-    def _transfer(self, key: ObjectKey, content: bytes) -> str:
+    def _transfer(self, key: ObjectKey, content: bytes, *, anew: bool = False) -> str:
         """One object into the store, unless it is there."""
         place = self.place(key)
         fault = self._store_faults.take(key.dataset_id)
         if fault is not None and not fault.stored:
             raise fault.error
-        present = self.objects.present(place, content)
+        present = None if anew else self.objects.present(place, content)
         location = present or self.objects.put(place, content)
         if fault is not None:
             raise fault.error

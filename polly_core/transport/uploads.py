@@ -59,11 +59,14 @@ class Uploads:
         self._clients = clients
         self._room = threading.BoundedSemaphore(_BODIES)
 
-    def upload(self, form: Form, source: Path, target: S3Uri) -> S3Uri:
+    def upload(self, form: Form, source: Path, target: S3Uri, *, anew: bool = False) -> S3Uri:
         """Put a file at a key; the URI names the version that holds its content.
 
         Nothing is sent where the current version holds it already. A failed or interrupted
         upload leaves no object, no version and no parts.
+
+        Args:
+            anew: do not look whether it is there; the version is a new one.
 
         Raises:
             StorageError: the store refuses or fails.
@@ -71,7 +74,8 @@ class Uploads:
         """
         size = source.stat().st_size
         tag = upload_etag(source, size)
-        present = self._present(form, target, size, tag) if size >= _SKIP_FROM else None
+        looks = size >= _SKIP_FROM and not anew
+        present = self._present(form, target, size, tag) if looks else None
         if present is not None:
             return present
         if size < MULTIPART_FROM:

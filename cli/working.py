@@ -89,10 +89,12 @@ def carry_out(operation: OperationName, fields: JsonObject) -> RunSummary:
     """
     # Prefect reads its settings when it is imported.
     from cli.prefect_api import prefect_api
+    from flows.heap import importing
 
     with prefect_api(Settings().home) as api_url:
-        from flows.catalogue import bulk_of
-        from flows.running import run_here
+        with importing():
+            from flows.catalogue import bulk_of
+            from flows.running import run_here
 
         def say(run_id: str, flow_run_id: str) -> None:
             where = f"{api_url.removesuffix('/api')}/runs/flow-run/{flow_run_id}"

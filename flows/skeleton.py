@@ -16,6 +16,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.approval import await_approval
 from flows.artifacts import TABLE_ROWS, plan_markdown
+from flows.heap import settled
 from flows.limits import Slots
 from flows.logs import kept_with_run
 from flows.parameters import BulkForm
@@ -117,7 +118,11 @@ def carry_out(form: BulkForm, shard_task: ShardTask) -> State[object]:
     flow_run_id = own_run_id()
     teller = Teller(flow_run_id)
     request = form.request(flow_run_id)
-    with kept_with_run(), open_session(request, surroundings(form.credentials)) as session:
+    with (
+        settled(),
+        kept_with_run(),
+        open_session(request, surroundings(form.credentials)) as session,
+    ):
         watching = observer.get()
         if watching is not None:
             watching.on_start(session.run_id, flow_run_id)

@@ -32,9 +32,14 @@ def test_rows_have_the_names_of_their_columns_and_own_values_are_kept(tmp_path: 
 
 def test_a_unit_that_fails_in_the_driver_leaves_nothing(tmp_path: Path) -> None:
     store = Store.open(tmp_path / "catalog.db")
-    with pytest.raises(sqlite3.IntegrityError), store.write() as connection:
-        ADD.run(connection, {"name": "x", "value": "1"})
-        ADD.run(connection, {"name": "x", "value": "2"})
+
+    def twice() -> None:
+        with store.write() as connection:
+            for value in "12":
+                ADD.run(connection, {"name": "x", "value": value})
+
+    with pytest.raises(sqlite3.IntegrityError):
+        twice()
     with store.write() as connection:
         ADD.run(connection, {"name": "y", "value": "3"})
     with store.read() as connection:

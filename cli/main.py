@@ -29,6 +29,7 @@ COMMANDS = {
     "retry": "plan again what did not end well, and do it",
     "undo": "take back a run, keeping what others did since",
     "verify": "check that a run's promises still hold",
+    "bundle": "everything about a run in one folder, for audit; check such a folder",
     "pause": "hold a running run",
     "continue": "let a paused run go on",
     "cancel": "stop a running run; it stays resumable",

@@ -46,8 +46,8 @@ def _link(link: Link) -> str:
 
 
 def _at_work(live: Live) -> str:
-    host, *_, pid, _started = live.process.split("/")
-    return f"process {pid} on {host}"
+    host, *rest = live.process.split("/")
+    return f"process {rest[-2]} on {host}" if len(rest) > 1 else live.process
 
 
 def live_line(live: Live, state: RunState, now: datetime | None = None) -> str:

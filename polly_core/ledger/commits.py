@@ -4,11 +4,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 from sqlalchemy import (
+    ColumnElement,
     Update,
     bindparam,
     delete,
     false,
-    func,
     insert,
     literal_column,
     null,
@@ -17,11 +17,11 @@ from sqlalchemy import (
 )
 
 from polly_core.errors import LedgerError
-from polly_core.ledger import claims, leases, schema, stepping, transitions
+from polly_core.ledger import claims, leases, runs, schema, stepping, transitions
 from polly_core.ledger.changes import Changes, Known, add_to_tallies
 from polly_core.ledger.database import Transaction
 from polly_core.ledger.rows import Batch, Claim, PlanRow, ShardNo
-from polly_core.ledger.texts import list_to_text, to_text
+from polly_core.ledger.texts import from_text, list_to_text, to_text
 from polly_core.models.catalog import RunId, VersionId
 from polly_core.models.run import (
     Decision,
@@ -31,6 +31,7 @@ from polly_core.models.run import (
     Outcome,
     Planned,
     Skipped,
+    StepResult,
     Unchanged,
 )
 
@@ -136,30 +137,32 @@ def commit(tx: Transaction, claim: Claim, batch: Batch) -> None:
 
 
 def reopen(tx: Transaction, run_id: RunId, states: frozenset[ItemState]) -> int:
-    """Put items that ended so back to ``selected``; answer how many."""
+    """Let items that ended so be planned again, or go on where they were begun; answer how many.
+
+    What has changed the catalog already keeps its plan: it knows what stood there before. The
+    plan as a whole is another then, and has no digest until it is made.
+    """
     transitions.check_reopening(run_id, states)
     wanted = [_ITEM.run_id == run_id, _ITEM.state.in_(sorted(state.value for state in states))]
     owners = _lock_owners(tx, run_id)
-    found = tx.execute(
-        select(_ITEM.shard, _ITEM.state, func.count())
-        .where(*wanted)
-        .group_by(_ITEM.shard, _ITEM.state)
-    ).all()
+    found = tx.execute(select(_ITEM.seq, _ITEM.shard, _ITEM.state).where(*wanted)).all()
+    begun = _begun(tx, run_id, wanted)
     moved: defaultdict[ShardNo, Counter[ItemState]] = defaultdict(Counter)
-    for shard, state, number in found:
+    for seq, shard, state in found:
+        moved[shard][ItemState(state)] -= 1
+        moved[shard][ItemState.PLANNED if seq in begun else ItemState.SELECTED] += 1
+    for shard in moved:
         if (owner := owners[shard]) is not None:
             claims.must_be_free(tx, run_id, shard, owner)
-        moved[shard][ItemState(state)] -= number
-        moved[shard][ItemState.SELECTED] += number
     for table in (schema.steps, schema.plans):
         column = table.c
-        seqs = column.seq.in_(select(_ITEM.seq).where(*wanted))
+        seqs = column.seq.in_(select(_ITEM.seq).where(*wanted, _ITEM.seq.not_in(begun)))
         tx.execute(delete(table).where(column.run_id == run_id, seqs))
-    tx.execute(
-        update(schema.items)
-        .where(*wanted)
-        .values(state=ItemState.SELECTED.value, reasons="[]", outcome_at=None, version_after=None)
-    )
+    fresh = {"reasons": "[]", "outcome_at": None}
+    going_on = {**fresh, "state": ItemState.PLANNED.value}
+    tx.execute(update(schema.items).where(*wanted, _ITEM.seq.in_(begun)).values(going_on))
+    selected = {**fresh, "state": ItemState.SELECTED.value, "version_after": None}
+    tx.execute(update(schema.items).where(*wanted).values(selected))
     for shard, deltas in moved.items():
         add_to_tallies(tx, run_id, shard, deltas, {})
     tx.execute(
@@ -167,7 +170,20 @@ def reopen(tx: Transaction, run_id: RunId, states: frozenset[ItemState]) -> int:
         .where(_SHARD.run_id == run_id, _SHARD.shard.in_(sorted(moved)))
         .values(done=False)
     )
-    return sum(number for _, _, number in found)
+    if found:
+        runs.change(tx, run_id, {"plan_digest": None})
+    return len(found)
+
+
+def _begun(tx: Transaction, run_id: RunId, wanted: Sequence[ColumnElement[bool]]) -> set[int]:
+    """Items of which a step has changed the catalog."""
+    steps = schema.steps.c
+    rows = tx.execute(
+        select(steps.seq, steps.result).where(
+            steps.run_id == run_id, steps.seq.in_(select(_ITEM.seq).where(*wanted))
+        )
+    )
+    return {seq for seq, result in rows if from_text(StepResult, result).changes_catalog}
 
 
 def _record_outcomes(

@@ -425,6 +425,11 @@ class StepResult(Model):
     version_id: VersionId | None = None
     """Where the step made a version."""
 
+    @property
+    def changes_catalog(self) -> bool:
+        """Whether the step changes what the catalog says; others only bring or save bytes."""
+        return self.step.partition(":")[0] in {"dataset", "attach", "detach"}
+
 
 class Applied(Model):
     """Every step is done. ``version_id`` is the version made, None where none is made."""

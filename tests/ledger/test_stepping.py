@@ -102,3 +102,24 @@ def test_reopening_forgets_the_steps(ledger: Ledger) -> None:
     ledger.finish_shard(claim)
     assert ledger.reopen(job.run_id) == 1
     assert [len(item.done) for item in ledger.items(job.run_id)] == [0, 1]
+
+
+def test_what_has_changed_the_catalog_keeps_its_plan_when_it_is_reopened(ledger: Ledger) -> None:
+    """What stood there before is known by the plan alone."""
+    job = house.job(ledger, size=2)
+    claim = job.claim()
+    for seq in (0, 1):
+        bring(ledger, claim, seq, S.SENT)
+    failed = (outcome(0, S.FAILED), outcome(1, S.FAILED))
+    ledger.commit(claim, Batch(steps=(DATA, step(1, "dataset")), outcomes=failed))
+    ledger.finish_shard(claim)
+    ledger.set_plan_digest(job.run_id, "d" * 64)
+    assert ledger.reopen(job.run_id) == 2
+    again, goes_on = ledger.items(job.run_id)
+    assert (again.state, again.planned, again.done) == (S.SELECTED, None, ())
+    assert goes_on.state is S.PLANNED
+    assert goes_on.planned is not None
+    assert [one.step for one in goes_on.done] == ["dataset"]
+    assert ledger.run(job.run_id).plan_digest is None
+    counts = ledger.counts(job.run_id)
+    assert (counts.of(S.SELECTED), counts.of(S.PLANNED)) == (1, 1)

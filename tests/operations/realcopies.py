@@ -1,6 +1,8 @@
 """Copies between two atlases of a real server: what is in them, and what came of it."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
@@ -17,6 +19,7 @@ from polly_core.models.catalog import (
     NewFile,
     RunId,
     StudyId,
+    VersionId,
     WriteStamp,
 )
 from polly_core.models.jsonvalue import JsonObject
@@ -49,15 +52,6 @@ class Is(NamedTuple):
     files: dict[str, FileIs]
 
 
-def everything(server: Server, atlas_id: str) -> dict[str, Is]:
-    """Every dataset of an atlas with everything it has."""
-    client = connected(server, atlas_id)
-    try:
-        return {one.dataset_id: _is(client, one) for one in client.reader.datasets()}
-    finally:
-        client.close()
-
-
 def _is(client: Connected, record: DatasetRecord) -> Is:
     reader = client.reader
     files: dict[str, FileIs] = {}
@@ -76,18 +70,6 @@ def _is(client: Connected, record: DatasetRecord) -> Is:
     )
 
 
-def history_lengths(server: Server, atlas_id: str) -> dict[str, int]:
-    """How many versions each dataset ever had."""
-    client = connected(server, atlas_id)
-    try:
-        return {
-            one.dataset_id: len(client.reader.versions(one.dataset_id, include_deleted=True))
-            for one in client.reader.datasets()
-        }
-    finally:
-        client.close()
-
-
 @dataclass
 class RealCopies:
     """Runs that copy from one fresh atlas of a server into another."""
@@ -95,15 +77,19 @@ class RealCopies:
     rig: RealRig
     source_id: str
     folder: Path
-
-    @classmethod
-    def make(cls, server: Server, folder: Path, *, read_timeout: float = 5.0) -> "RealCopies":
-        rig = RealRig(server, folder, read_timeout=read_timeout)
-        return cls(rig, server.new_atlas(), folder)
+    clients: dict[str, Connected] = field(default_factory=dict)
+    """Of other people, by atlas."""
 
     @property
     def server(self) -> Server:
         return self.rig.server
+
+    def client(self, atlas_id: str = "") -> Connected:
+        """Somebody's client, of the source unless told otherwise."""
+        atlas_id = atlas_id or self.source_id
+        if atlas_id not in self.clients:
+            self.clients[atlas_id] = connected(self.server, atlas_id)
+        return self.clients[atlas_id]
 
     def local(self, content: bytes, name: str = "local.gct") -> Path:
         path = self.folder / name
@@ -117,36 +103,45 @@ class RealCopies:
         content: bytes,
         files: dict[str, bytes] | None = None,
         study_id: str | None = None,
-        atlas_id: str | None = None,
+        atlas_id: str = "",
     ) -> None:
         """A dataset with its data; of its files the first is linked, and all are tagged."""
-        client = connected(self.server, atlas_id or self.source_id)
-        identifier = DatasetId(dataset_id)
-        try:
-            data = client.store.upload(self.local(content), ObjectKey(identifier, extension=".gct"))
-            new = NewDataset(
-                data_type="Bulk RNAseq",
-                metadata={"name": dataset_id, "n": len(content)},
-                data_s3_uri=data,
-                data_format="gct",
-                study_id=StudyId(study_id) if study_id else None,
-            )
-            made = client.writer.create(identifier, new, STAMP)
-            for position, (name, body) in enumerate((files or {}).items()):
-                where = client.store.upload(self.local(body), ObjectKey(identifier, file_name=name))
-                linked = None if position else made.version_id
-                client.writer.attach(
-                    identifier,
-                    NewFile(
-                        file_name=name,
-                        file_s3_uri=where,
-                        file_format="txt",
-                        tag=f"tag of {name}",
-                        source_version_id=linked,
-                    ),
-                )
-        finally:
-            client.close()
+        client, identifier = self.client(atlas_id), DatasetId(dataset_id)
+        new = NewDataset(
+            data_type="Bulk RNAseq",
+            metadata={"name": dataset_id, "n": len(content)},
+            data_s3_uri=client.store.upload(
+                self.local(content), ObjectKey(identifier, extension=".gct")
+            ),
+            data_format="gct",
+            study_id=StudyId(study_id) if study_id else None,
+        )
+        made = client.writer.create(identifier, new, STAMP)
+        for position, (name, body) in enumerate((files or {}).items()):
+            linked_to = None if position else made.version_id
+            self._attach(client, identifier, name, body, linked_to)
+
+    def attach(self, dataset_id: str, name: str, body: bytes) -> None:
+        """Somebody attaches a file in the source, or replaces it."""
+        self._attach(self.client(), DatasetId(dataset_id), name, body, None)
+
+    def _attach(
+        self,
+        client: Connected,
+        dataset_id: DatasetId,
+        name: str,
+        body: bytes,
+        linked_to: VersionId | None,
+    ) -> None:
+        key = ObjectKey(dataset_id, file_name=name)
+        file = NewFile(
+            file_name=name,
+            file_s3_uri=client.store.upload(self.local(body), key),
+            file_format="txt",
+            tag=f"tag of {name}",
+            source_version_id=linked_to,
+        )
+        client.writer.attach(dataset_id, file)
 
     def fill(self, number: int) -> None:
         """Datasets with data, a linked file and another one each."""
@@ -160,22 +155,7 @@ class RealCopies:
 
     def edit(self, dataset_id: str, change: DatasetChange, *, atlas_id: str = "") -> None:
         """Somebody's edit, of the source unless told otherwise."""
-        client = connected(self.server, atlas_id or self.source_id)
-        try:
-            client.writer.update(DatasetId(dataset_id), change, STAMP)
-        finally:
-            client.close()
-
-    def attach(self, dataset_id: str, name: str, body: bytes) -> None:
-        """Somebody attaches a file in the source, or replaces it."""
-        client = connected(self.server, self.source_id)
-        identifier = DatasetId(dataset_id)
-        try:
-            where = client.store.upload(self.local(body), ObjectKey(identifier, file_name=name))
-            file = NewFile(file_name=name, file_s3_uri=where, file_format="txt", tag="attached")
-            client.writer.attach(identifier, file)
-        finally:
-            client.close()
+        self.client(atlas_id).writer.update(DatasetId(dataset_id), change, STAMP)
 
     def request(
         self,
@@ -206,9 +186,33 @@ class RealCopies:
     @property
     def here(self) -> dict[str, Is]:
         """What is in the source."""
-        return everything(self.server, self.source_id)
+        return _everything(self.client())
 
     @property
     def there(self) -> dict[str, Is]:
         """What is at the destination."""
-        return everything(self.server, self.rig.atlas_id)
+        return _everything(self.client(self.rig.atlas_id))
+
+    @property
+    def histories(self) -> set[int]:
+        """How many versions the datasets of the destination ever had."""
+        reader = self.client(self.rig.atlas_id).reader
+        return {
+            len(reader.versions(one.dataset_id, include_deleted=True)) for one in reader.datasets()
+        }
+
+
+def _everything(client: Connected) -> dict[str, Is]:
+    return {one.dataset_id: _is(client, one) for one in client.reader.datasets()}
+
+
+@contextmanager
+def real_copies(server: Server, folder: Path, *, read_timeout: float = 5.0) -> Iterator[RealCopies]:
+    """Between two fresh atlases of a server."""
+    rig = RealRig(server, folder, read_timeout=read_timeout)
+    copies = RealCopies(rig, server.new_atlas(), folder)
+    try:
+        yield copies
+    finally:
+        for client in copies.clients.values():
+            client.close()

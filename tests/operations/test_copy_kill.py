@@ -1,5 +1,6 @@
 """kill -9 at every point of a copy, then resume: what an undisturbed copy makes, once."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from polly_core.engine.request import RunRequest
 from polly_core.models.catalog import DatasetChange
 from polly_core.models.run import ItemState, RunState
 from tests.engine.child import Job, run_child
-from tests.operations.realcopies import RealCopies, history_lengths
+from tests.operations.realcopies import RealCopies, real_copies
 from tests.support.atlas import RunningAtlas
 from tests.support.rehearsed import HOSTED, RehearsedAtlas
 from tests.support.standing import ingestions
@@ -24,10 +25,10 @@ MOMENTS = [
     (Point.READ, 3, 0.0),
     (Point.PLANNED, 2, 0.0),
     (Point.INTENDED, 2, 0.0),
-    *((Point.SENDING, passing, 0.0) for passing in (1, 6, 9, 14, 17, 23, 30, 36)),
+    *((Point.SENDING, passing, 0.0) for passing in (1, 6, 14, 23, 36)),
     (Point.SENDING, 8, 0.004),
     (Point.SENDING, 19, 0.002),
-    *((Point.ANSWERED, passing, 0.0) for passing in (3, 7, 13, 18, 24)),
+    *((Point.ANSWERED, passing, 0.0) for passing in (3, 13, 18)),
     (Point.RECORDED, 1, 0.0),
     (Point.REPORTED, 1, 0.0),
 ]
@@ -41,6 +42,15 @@ VERIFIED = [
     (Point.VERIFYING, 2, 0.0),
     (Point.VERIFIED, 1, 0.0),
 ]
+
+
+@pytest.fixture
+def copies(atlas: RunningAtlas, tmp_path: Path) -> Iterator[RealCopies]:
+    """Between two fresh atlases of the shared server."""
+    with real_copies(atlas, tmp_path) as made:
+        yield made
+
+
 Moment = tuple[Point, int, float]
 
 
@@ -62,7 +72,7 @@ def _right(copies: RealCopies, request: RunRequest, *, versions: int = 1) -> Non
     assert copies.counts(summary) == {ItemState.APPLIED: NUMBER}, [row.reasons for row in rows]
     assert summary.state is RunState.FINISHED
     assert copies.there == copies.here
-    assert set(history_lengths(copies.server, copies.rig.atlas_id).values()) == {versions}
+    assert copies.histories == {versions}
 
 
 def _each_ingested_once(copies: RealCopies, request: RunRequest) -> None:
@@ -73,8 +83,7 @@ def _each_ingested_once(copies: RealCopies, request: RunRequest) -> None:
 
 
 @pytest.mark.parametrize("moment", MOMENTS, ids=_name)
-def test_killed_and_resumed(atlas: RunningAtlas, tmp_path: Path, moment: Moment) -> None:
-    copies = RealCopies.make(atlas, tmp_path)
+def test_killed_and_resumed(copies: RealCopies, moment: Moment) -> None:
     copies.fill(NUMBER)
     request = copies.request(options={"shard_size": 3})
     _killed(copies, request, moment)
@@ -86,13 +95,13 @@ def test_killed_and_resumed(atlas: RunningAtlas, tmp_path: Path, moment: Moment)
 def test_killed_and_resumed_without_preconditions(
     rehearsed: RehearsedAtlas, tmp_path: Path, moment: Moment
 ) -> None:
-    copies = RealCopies.make(rehearsed, tmp_path, read_timeout=2.0)
-    copies.fill(NUMBER)
-    request = copies.request(options={"shard_size": 3})
-    with rehearsed.told(HOSTED):
-        _killed(copies, request, moment)
-        _right(copies, request)
-    _each_ingested_once(copies, request)
+    with real_copies(rehearsed, tmp_path, read_timeout=2.0) as copies:
+        copies.fill(NUMBER)
+        request = copies.request(options={"shard_size": 3})
+        with rehearsed.told(HOSTED):
+            _killed(copies, request, moment)
+            _right(copies, request)
+        _each_ingested_once(copies, request)
 
 
 @pytest.mark.parametrize(
@@ -107,11 +116,8 @@ def test_killed_and_resumed_without_preconditions(
     ids=_name,
 )
 @pytest.mark.parametrize("barrier", [False, True], ids=["streaming", "barrier"])
-def test_overwriting_killed_and_resumed(
-    atlas: RunningAtlas, tmp_path: Path, moment: Moment, barrier: bool
-) -> None:
+def test_overwriting_killed_and_resumed(copies: RealCopies, moment: Moment, barrier: bool) -> None:
     """Metadata, study and a file changed everywhere; the linked files have to stay."""
-    copies = RealCopies.make(atlas, tmp_path)
     copies.fill(NUMBER)
     assert copies.counts(copies.copy()) == {ItemState.APPLIED: NUMBER}
     for n in range(NUMBER):
@@ -128,11 +134,8 @@ def test_overwriting_killed_and_resumed(
     [(Point.SENDING, 2, 0.0), (Point.ANSWERED, 3, 0.0), (Point.INTENDED, 1, 0.0)],
     ids=_name,
 )
-def test_files_alone_killed_and_resumed(
-    atlas: RunningAtlas, tmp_path: Path, moment: Moment
-) -> None:
+def test_files_alone_killed_and_resumed(copies: RealCopies, moment: Moment) -> None:
     """No version is made, so what was attached before must not be taken for somebody else's."""
-    copies = RealCopies.make(atlas, tmp_path)
     copies.fill(NUMBER)
     assert copies.counts(copies.copy()) == {ItemState.APPLIED: NUMBER}
     for n in range(NUMBER):

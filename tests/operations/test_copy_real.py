@@ -2,25 +2,24 @@
 
 import os
 import random
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from unittest.mock import patch
 
 import pytest
 
-from polly_core.engine.points import Point
 from polly_core.models.catalog import DatasetChange, DatasetId
 from polly_core.models.run import ItemState
 from polly_core.models.selection import Selection
 from polly_core.operations.copy import CHANGED_THERE, CONFLICT
 from polly_core.server.s3 import s3_client
 from polly_core.server.seaweed_config import BUCKET
-from tests.engine.rig import at_passing
-from tests.operations.realcopies import RealCopies, history_lengths
+from polly_core.transport.s3client import in_threads
+from tests.operations.realcopies import RealCopies, real_copies
 from tests.support.atlas import RunningAtlas
 from tests.support.objects import store_access
 from tests.support.rehearsed import HOSTED, RehearsedAtlas
-from tests.support.standing import connected
 
 NUMBER = 6
 APPLIED, UNCHANGED = ItemState.APPLIED, ItemState.UNCHANGED
@@ -28,15 +27,17 @@ MIB = 1024 * 1024
 
 
 @pytest.fixture
-def copies(atlas: RunningAtlas, tmp_path: Path) -> RealCopies:
+def copies(atlas: RunningAtlas, tmp_path: Path) -> Iterator[RealCopies]:
     """Between two fresh atlases of the shared server."""
-    return RealCopies.make(atlas, tmp_path)
+    with real_copies(atlas, tmp_path) as made:
+        yield made
 
 
 @pytest.fixture
-def disturbed(rehearsed: RehearsedAtlas, tmp_path: Path) -> RealCopies:
+def disturbed(rehearsed: RehearsedAtlas, tmp_path: Path) -> Iterator[RealCopies]:
     """The same on a server whose switches can be turned."""
-    return RealCopies.make(rehearsed, tmp_path)
+    with real_copies(rehearsed, tmp_path) as made:
+        yield made
 
 
 def test_everything_comes_along_and_again_nothing_is_written(copies: RealCopies) -> None:
@@ -46,7 +47,7 @@ def test_everything_comes_along_and_again_nothing_is_written(copies: RealCopies)
     assert summary.counts.verified == NUMBER
     assert copies.there == copies.here
     assert copies.counts(copies.copy("overwrite")) == {UNCHANGED: NUMBER}
-    assert set(history_lengths(copies.server, copies.rig.atlas_id).values()) == {1}
+    assert copies.histories == {1}
     (copies.folder / "ledger.db").unlink()
     assert copies.counts(copies.copy("overwrite")) == {UNCHANGED: NUMBER}
 
@@ -106,18 +107,15 @@ def test_within_one_atlas_objects_are_shared(copies: RealCopies, tmp_path: Path)
     copies.fill(1)
     path = tmp_path / "rows.csv"
     path.write_text("dataset_id,from_dataset_id\nD000_copy,D000\n")
-    here = RealCopies(copies.rig, copies.rig.atlas_id, tmp_path)
+    here = RealCopies(copies.rig, copies.rig.atlas_id, tmp_path, copies.clients)
     here.fill(1)
     rows = Selection(manifest_uri=str(path))
     summary = here.copy(selection=rows, from_atlas=copies.rig.atlas_id)
     assert copies.counts(summary) == {APPLIED: 1}
     found = here.there
     assert found["D000_copy"] == found["D000"]
-    client = connected(copies.server, copies.rig.atlas_id)
-    try:
-        records = [client.reader.dataset(DatasetId(name)) for name in ("D000", "D000_copy")]
-    finally:
-        client.close()
+    reader = copies.client(copies.rig.atlas_id).reader
+    records = [reader.dataset(DatasetId(name)) for name in ("D000", "D000_copy")]
     assert len({record.data_location for record in records}) == 1
 
 
@@ -143,18 +141,15 @@ def test_a_big_object_goes_by_parts_and_again_is_equal(
     with by_parts:
         assert copies.counts(copies.copy(options={"verify": "full"})) == {APPLIED: 1}
         assert copies.counts(copies.copy("overwrite")) == {UNCHANGED: 1}
-    client = connected(copies.server, copies.rig.atlas_id)
-    try:
-        record = client.reader.dataset(DatasetId("big"))
-        (file,) = client.reader.files(record.dataset_id)
-        for location, expected in (
-            (record.data_location, content),
-            (file.file_location, content[: 17 * MIB]),
-        ):
-            client.reader.download(location, copies.folder / "back")
-            assert (copies.folder / "back").read_bytes() == expected
-    finally:
-        client.close()
+    reader = copies.client(copies.rig.atlas_id).reader
+    record = reader.dataset(DatasetId("big"))
+    (file,) = reader.files(record.dataset_id)
+    for location, expected in (
+        (record.data_location, content),
+        (file.file_location, content[: 17 * MIB]),
+    ):
+        reader.download(location, copies.folder / "back")
+        assert (copies.folder / "back").read_bytes() == expected
     assert _parts_left(copies) == []
 
 
@@ -166,9 +161,20 @@ def test_the_object_store_dies_in_mid_copy(
     """Killed while parts are copied: it comes back, and what was begun is done again."""
     disturbed.add("big", content=os.urandom(24 * MIB), files={"a.txt": b"a" * 5000})
     disturbed.fill(3)
-    disturbed.rig.hook = at_passing(Point.SENDING, 3, rehearsed.kill_s3)
-    with by_parts:
+    killed: list[int] = []
+
+    def dying(work: Callable[[int], object], count: int, *, threads: int) -> list[object]:
+        def part(number: int) -> object:
+            if number == 2 and not killed:
+                killed.append(number)
+                rehearsed.kill_s3()
+            return work(number)
+
+        return in_threads(part, count, threads=threads)
+
+    with by_parts, patch("polly_core.transport.uploads.in_threads", dying):
         summary = disturbed.copy()
+    assert killed
     assert disturbed.counts(summary) == {APPLIED: 4}
     assert disturbed.there.keys() == disturbed.here.keys()
     # The tag of an object that was copied by parts is its own.

@@ -6,7 +6,6 @@ from pydantic import Field
 from flows.parameters import SelectingForm
 from flows.skeleton import Bulk, bulk_flow, carry_out
 from polly_core.models.jsonvalue import JsonObject
-from polly_core.models.operations import RollbackSpec
 from polly_core.models.run import OperationName
 from tasks.rollback import rollback_shard
 
@@ -45,13 +44,12 @@ class BulkRollback(SelectingForm):
         return super().missing() + ([] if has_goal else [needed])
 
     def description(self) -> JsonObject:
-        given = {
+        return {
             "as_of": self.as_of or None,
             "back": self.back or None,
             "before_run": self.before_run or None,
             "save_bytes": self.save_bytes,
         }
-        return RollbackSpec.model_validate(given).model_dump(mode="json")
 
 
 @bulk_flow(OperationName.ROLLBACK)

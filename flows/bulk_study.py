@@ -5,9 +5,7 @@ from pydantic import Field
 
 from flows.parameters import SelectingForm
 from flows.skeleton import Bulk, bulk_flow, carry_out
-from polly_core.models.catalog import StudyId
 from polly_core.models.jsonvalue import JsonObject
-from polly_core.models.operations import StudySpec
 from polly_core.models.run import OperationName
 from tasks.study import study_shard
 
@@ -24,8 +22,7 @@ class BulkStudy(SelectingForm):
     leave: bool = Field(default=False, description="Take them out of any study instead.")
 
     def description(self) -> JsonObject:
-        study = StudyId(self.study_id) if self.study_id else None
-        return StudySpec(study_id=study, leave=self.leave).model_dump(mode="json")
+        return {"study_id": self.study_id or None, "leave": self.leave}
 
 
 @bulk_flow(OperationName.STUDY)

@@ -52,15 +52,16 @@ class BulkCopy(SelectingForm):
         }
 
 
+# Not "copy": a pydantic model, which Prefect makes of the parameters, has a method of that name.
 @bulk_flow(OperationName.COPY)
-def bulk_copy(copy: BulkCopy) -> State[object]:
+def bulk_copy(copying: BulkCopy) -> State[object]:
     """Copy many datasets server-side, with study and supplementary files: planned, recorded,
     resumable. A dataset counts as applied when all of it is there.
 
     The run's outcome stands in the ledger; the final state of this flow run, its tags, name and
     artifacts show it. 'prefect flow-run retry' takes an unfinished run up where it stopped.
     """
-    return carry_out(copy, copy_shard)
+    return carry_out(copying, copy_shard)
 
 
 BULK = Bulk(bulk_copy, BulkCopy)

@@ -1,6 +1,7 @@
 """The course of every bulk flow: open, select, plan, fan out, report, state."""
 
 import asyncio
+import inspect
 import logging
 import queue
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -45,14 +46,15 @@ BulkFlow = Flow[..., Any]
 
 @dataclass(frozen=True)
 class Bulk:
-    """A bulk flow and the model of its one parameter, which is called like the operation."""
+    """A bulk flow and the model of its one parameter."""
 
     flow: BulkFlow
     form: type[BulkForm]
 
     def parameters(self, given: Mapping[str, object]) -> dict[str, object]:
         """The flow's parameters from what the form's fields are given."""
-        return {self.form.operation.value: self.form.model_validate(given)}
+        (name,) = inspect.signature(self.flow.fn).parameters
+        return {name: self.form.model_validate(given)}
 
 
 @dataclass

@@ -1,5 +1,7 @@
 """Connections to one host, kept open and used again."""
 
+import re
+import select
 import weakref
 from collections import deque
 from contextlib import suppress
@@ -15,6 +17,7 @@ from polly_core.transport.service import Service
 
 # Brackets and everything that is not ASCII are quoted; quoted parts stay as they are.
 _SAFE_IN_TARGET = "/?&=%:@!$'()*+,;~-._"
+_IS_SAFE = re.compile(rf"[0-9A-Za-z{re.escape(_SAFE_IN_TARGET)}]*").fullmatch
 
 
 class LostError(Exception):
@@ -24,20 +27,32 @@ class LostError(Exception):
 class _Line:
     """One open connection."""
 
-    __slots__ = ("_connection", "exchanger")
+    __slots__ = ("_connection", "_polled", "exchanger")
 
     def __init__(self, connection: HTTPConnection) -> None:
         self._connection = connection
+        self._polled = _polled(connection)
         self.exchanger = Exchanger(connection.sock)
 
     @property
     def usable(self) -> bool:
         """Nothing came since the last answer, no end of the connection either."""
-        return self._connection.is_connected
+        if self._polled is None:
+            return self._connection.is_connected
+        return not self._polled.poll(0)
 
     def close(self) -> None:
         with suppress(OSError):
             self._connection.close()
+
+
+def _polled(connection: HTTPConnection) -> "select.poll | None":
+    """What is asked before every use, made once; None where the system has no such thing."""
+    if not hasattr(select, "poll"):
+        return None
+    polled = select.poll()
+    polled.register(connection.sock, select.POLLIN)
+    return polled
 
 
 class Connections:
@@ -82,22 +97,19 @@ class Connections:
 
     def _exchange(self, head: bytes, body: bytes | None) -> Answer:
         line = self._line()
-        reusable = False
         try:
-            reply = line.exchanger.exchange(head, body)
-            reusable = reply.reusable
+            return line.exchanger.exchange(head, body)
         except TimeoutError as error:
             raise LostError(f"no answer within {self._read_timeout:g} s") from error
         except (BrokenAnswerError, OSError) as error:
             raise LostError(reason(error)) from error
         finally:
-            if reusable:
+            if line.exchanger.reusable:
                 self._idle.append(line)
             else:
                 line.close()
             if self._closed:
                 _hang_up(self._idle)
-        return Answer(reply.status, reply.headers, reply.body)
 
     def _line(self) -> _Line:
         with suppress(IndexError):
@@ -110,7 +122,7 @@ class Connections:
         return _Line(self._dialler.open())
 
     def _head(self, method: str, target: str, body: bytes | None) -> bytes:
-        quoted = quote(target, safe=_SAFE_IN_TARGET)
+        quoted = target if _IS_SAFE(target) else quote(target, safe=_SAFE_IN_TARGET)
         if self._dialler.forwards:
             quoted = self._before + quoted
         length = "" if body is None else f"Content-Length: {len(body)}\r\n"

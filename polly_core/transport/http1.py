@@ -6,10 +6,11 @@ it on an answer's headers, and this 0.1 ms. A bulk run makes one exchange or two
 
 import gzip
 import zlib
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+from polly_core.transport.answers import Answer
 
 _CHUNK = 64 * 1024
 _NO_BODY = frozenset({204, 304})
@@ -26,48 +27,40 @@ class Stream(Protocol):
     def recv(self, size: int, /) -> bytes: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """One complete answer, unpacked. Header names are in lower case."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes = field(repr=False)
-    reusable: bool
-    """The connection may carry another request."""
-
-
 class Exchanger:
     """Requests and answers on one connection, one after the other. Of no use after an error."""
+
+    reusable = False
+    """The connection may carry another request."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._parser = HttpResponseParser(self)
-        self._reply: Reply | None = None
+        self._answer: Answer | None = None
         self._headers: dict[str, str] = {}
         self._parts: list[bytes] = []
         self._status = 0
         self._keeps = False
         self._until_close = False
 
-    def exchange(self, head: bytes, body: bytes | None) -> Reply:
+    def exchange(self, head: bytes, body: bytes | None) -> Answer:
         """Send a request line with headers, and a body; wait for the whole answer.
 
         Raises:
             BrokenAnswerError, OSError: the answer did not come, or not wholly.
         """
-        self._reply = None
+        self._answer = None
+        self.reusable = False
         sent = self._send(head, body)
-        while self._reply is None:
+        while self._answer is None:
             data = self._stream.recv(_CHUNK)
             if data:
                 self._feed(data)
             else:
                 self._end()
-        reply = _unpacked(self._reply)
-        if sent and self._keeps:
-            return reply
-        return Reply(reply.status, reply.headers, reply.body, reusable=False)
+        answer = _unpacked(self._answer)
+        self.reusable = sent and self._keeps
+        return answer
 
     def _send(self, head: bytes, body: bytes | None) -> bool:
         """Whether all of it went out: a service may refuse a request before it has read it all."""
@@ -89,7 +82,7 @@ class Exchanger:
         except (HttpParserError, HttpParserUpgrade) as error:
             # What follows a whole answer was not asked for; it is no part of the next one either.
             self._keeps = False
-            if self._reply is None:
+            if self._answer is None:
                 raise BrokenAnswerError(f"the answer is not HTTP/1.1: {error}") from error
 
     def _end(self) -> None:
@@ -99,12 +92,12 @@ class Exchanger:
 
     def _complete(self) -> None:
         self._until_close = False
-        self._reply = Reply(self._status, self._headers, b"".join(self._parts), reusable=True)
+        self._answer = Answer(self._status, self._headers, b"".join(self._parts))
 
     # -- called by the parser -----------------------------------------------------------------
 
     def on_message_begin(self) -> None:
-        if self._reply is not None:
+        if self._answer is not None:
             # A second answer to one request must not be taken for that of the next.
             raise BrokenAnswerError("the service answered twice")
         self._headers, self._parts = {}, []
@@ -132,14 +125,14 @@ class Exchanger:
             self._complete()
 
 
-def _unpacked(reply: Reply) -> Reply:
-    coding = reply.headers.get("content-encoding", "").lower()
-    if coding in {"", "identity"} or not reply.body:
-        return reply
+def _unpacked(answer: Answer) -> Answer:
+    coding = answer.headers.get("content-encoding", "").lower()
+    if coding in {"", "identity"} or not answer.body:
+        return answer
     if coding not in {"gzip", "x-gzip"}:
         raise BrokenAnswerError(f"the answer is packed as {coding!r}, which was not asked for")
     try:
-        body = gzip.decompress(reply.body)
+        body = gzip.decompress(answer.body)
     except (OSError, EOFError, zlib.error) as error:
         raise BrokenAnswerError(f"the answer cannot be unpacked: {error}") from error
-    return Reply(reply.status, reply.headers, body, reply.reusable)
+    return Answer(answer.status, answer.headers, body)

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from polly_core.transport.http1 import BrokenAnswerError, Exchanger, Reply
+from polly_core.transport.answers import Answer
+from polly_core.transport.http1 import BrokenAnswerError, Exchanger
 
 HEAD = b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n"
 
@@ -21,7 +22,12 @@ class Line:
         self.exchanger = Exchanger(ours)
         self.service = service
 
-    def answered(self, *parts: bytes, close: bool = False, body: bytes | None = None) -> Reply:
+    @property
+    def reusable(self) -> bool:
+        """Whether the connection may carry another request."""
+        return self.exchanger.reusable
+
+    def answered(self, *parts: bytes, close: bool = False, body: bytes | None = None) -> Answer:
         """What the exchanger makes of an answer that comes in these parts."""
 
         def serve() -> None:
@@ -48,49 +54,51 @@ def line() -> Iterator[Line]:
 
 def test_an_answer_with_a_length(line: Line) -> None:
     reply = line.answered(b"HTTP/1.1 201 Created\r\nX-A: b\r\nContent-Length: 2\r\n\r\nab")
-    assert reply == Reply(201, {"x-a": "b", "content-length": "2"}, b"ab", reusable=True)
+    assert reply == Answer(201, {"x-a": "b", "content-length": "2"}, b"ab")
+    assert line.reusable
 
 
 def test_an_answer_in_single_bytes(line: Line) -> None:
     whole = b"HTTP/1.1 200 OK\r\nRetry-After: 7\r\nContent-Length: 3\r\n\r\nabc"
     reply = line.answered(*(bytes([byte]) for byte in whole))
-    assert (reply.headers["retry-after"], reply.body, reply.reusable) == ("7", b"abc", True)
+    assert (reply.headers["retry-after"], reply.body, line.reusable) == ("7", b"abc", True)
 
 
 def test_an_answer_in_chunks(line: Line) -> None:
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     reply = line.answered(head, b"3\r\nabc\r\n", b"2;x=y\r\nde\r\n0\r\n\r\n")
-    assert (reply.body, reply.reusable) == (b"abcde", True)
+    assert (reply.body, line.reusable) == (b"abcde", True)
 
 
 def test_an_answer_that_ends_with_the_connection(line: Line) -> None:
     reply = line.answered(b"HTTP/1.0 502 Bad\r\nServer: old\r\n\r\nab", b"cd", close=True)
-    assert (reply.status, reply.body, reply.reusable) == (502, b"abcd", False)
+    assert (reply.status, reply.body, line.reusable) == (502, b"abcd", False)
 
 
 def test_an_answer_without_a_body_needs_no_length(line: Line) -> None:
     reply = line.answered(b"HTTP/1.1 204 No Content\r\n\r\n")
-    assert (reply.status, reply.body, reply.reusable) == (204, b"", True)
+    assert (reply.status, reply.body, line.reusable) == (204, b"", True)
 
 
 def test_announcements_are_not_the_answer(line: Line) -> None:
     final = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na"
     early = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
     reply = line.answered(b"HTTP/1.1 100 Continue\r\n\r\n" + early + final)
-    assert (reply.status, reply.body, reply.reusable) == (200, b"a", True)
+    assert (reply.status, reply.body, line.reusable) == (200, b"a", True)
     assert "link" not in reply.headers
 
 
 def test_the_next_answer_has_nothing_of_the_one_before(line: Line) -> None:
     line.answered(b"HTTP/1.1 429 Slow\r\nRetry-After: 3\r\nContent-Length: 1\r\n\r\na")
     reply = line.answered(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nb")
-    assert reply == Reply(200, {"content-length": "1"}, b"b", reusable=True)
+    assert reply == Answer(200, {"content-length": "1"}, b"b")
+    assert line.reusable
 
 
 @pytest.mark.parametrize("header", [b"Connection: close", b"connection: Close"])
 def test_a_service_that_closes_says_so(line: Line, header: bytes) -> None:
-    reply = line.answered(b"HTTP/1.1 200 OK\r\n" + header + b"\r\nContent-Length: 1\r\n\r\na")
-    assert not reply.reusable
+    line.answered(b"HTTP/1.1 200 OK\r\n" + header + b"\r\nContent-Length: 1\r\n\r\na")
+    assert not line.reusable
 
 
 @pytest.mark.parametrize(
@@ -99,7 +107,7 @@ def test_a_service_that_closes_says_so(line: Line, header: bytes) -> None:
 )
 def test_what_follows_an_answer_is_no_part_of_any(line: Line, surplus: bytes) -> None:
     reply = line.answered(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na" + surplus)
-    assert (reply.status, reply.body, reply.reusable) == (200, b"a", False)
+    assert (reply.status, reply.body, line.reusable) == (200, b"a", False)
 
 
 @pytest.mark.parametrize(
@@ -166,5 +174,6 @@ def test_a_refusal_with_the_pipe_broken_is_heard() -> None:
         def recv(self, size: int, /) -> bytes:
             return b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig"
 
-    reply = Exchanger(Broken()).exchange(HEAD, b"x")
-    assert (reply.status, reply.body, reply.reusable) == (413, b"big", False)
+    exchanger = Exchanger(Broken())
+    reply = exchanger.exchange(HEAD, b"x")
+    assert (reply.status, reply.body, exchanger.reusable) == (413, b"big", False)

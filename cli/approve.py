@@ -23,7 +23,7 @@ SHORTEST_DIGEST = 8
     "--wave",
     type=click.IntRange(min=1),
     metavar="N",
-    help="One wave of the plan, counted from 1. Default: the plan.",
+    help="One wave of the plan. Default: the plan, which goes for its first wave.",
 )
 @click.option(
     "--digest",
@@ -38,7 +38,7 @@ def command(run: str, wave: int | None, digest: str | None, by: str | None, outp
 
     The approval is bound to the plan's digest and recorded in the ledger with who gave it and when.
     """
-    number = wave or 0
+    number = 0 if wave == 1 else wave or 0
     with open_ledger_here() as ledger:
         known = ledger.find_run(run)
         planned = _digest_of(known, digest)

@@ -10,7 +10,10 @@ from polly_core.operations.base import Draft, Verified
 
 
 class Stage(Enum):
-    """What is being done for an item; decides what a failure means."""
+    """What is being done for an item; decides what a failure means.
+
+    The value is the name of the job.
+    """
 
     PLAN = "plan"
     DRAFT = "draft"

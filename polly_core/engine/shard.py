@@ -154,7 +154,9 @@ class ShardRun:
             self._intend()
             for event in self._take_events():
                 self._handle(event)
-            if self._pending.is_due(alone=not self._running):
+            # Of items with several steps, half of those under way wait for no more than this.
+            waiting = self._stepped and 2 * len(self._stepped) >= len(self._sent)
+            if self._pending.is_due(alone=bool(waiting) or not self._running):
                 self._flush()
         self._flush()
         return not self._unverified
@@ -162,7 +164,8 @@ class ShardRun:
     def _intend(self) -> None:
         """Commit the intent for as many items as the window has room, then hand them out."""
         window = self._engine.jobs.limiter.ceiling
-        room = min(window - len(self._sent), len(self._ready))
+        under_way = len(self._sent) - len(self._stepped)
+        room = min(window - under_way, len(self._ready))
         # Each refill is a transaction: while workers have writes to start, wait for half a window.
         if room <= 0 or (room < window // 2 and self._engine.pool.waiting_writes):
             return
@@ -176,15 +179,8 @@ class ShardRun:
 
     def _dispatch(self, work: Work) -> None:
         jobs = self._engine.jobs
-        stage = work.stage
         work.sending = False
-        step = {
-            Stage.PLAN: jobs.plan,
-            Stage.DRAFT: jobs.draft,
-            Stage.SEND: jobs.send,
-            Stage.SETTLE: jobs.settle,
-            Stage.VERIFY: jobs.verify,
-        }[stage]
+        step: Callable[[Work], Event] = getattr(jobs, work.stage.value)
         self._running += 1
         self._engine.pool.submit(self._kind(work), lambda: self._events.put(step(work)))
 

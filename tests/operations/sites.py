@@ -16,6 +16,7 @@ from polly_core.ledger.rows import ItemRow
 from polly_core.models.catalog import AtlasId, RunId
 from polly_core.models.run import OperationName, RunOptions, RunSummary, Verify
 from polly_core.testing.fake import FakeCatalog
+from polly_core.testing.faults import ChooseFault, no_faults
 from tests.engine.child import carry_through
 from tests.engine.real import RealRig
 from tests.engine.rig import Rig
@@ -59,9 +60,12 @@ class FakeSite:
     rig: Rig
 
     @classmethod
-    def make(cls, folder: Path, *, enforce_versions: bool = True) -> "FakeSite":
+    def make(
+        cls, folder: Path, *, enforce_versions: bool = True, choose_fault: ChooseFault = no_faults
+    ) -> "FakeSite":
         folder.mkdir(exist_ok=True)
-        return cls(Rig(folder, FakeCatalog("9", enforce_versions=enforce_versions)))
+        fake = FakeCatalog("9", enforce_versions=enforce_versions, choose_fault=choose_fault)
+        return cls(Rig(folder, fake))
 
     @property
     def fake(self) -> FakeCatalog:

@@ -81,7 +81,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="create-bench-") as name:
         folder = Path(name)
         manifest = _files(folder / "small", arguments.n, arguments.kb * 1024)
-        sizes = [arguments.large_mb // 8, arguments.large_mb]
+        sizes = [arguments.large_mb // 4, arguments.large_mb]
         large = [_files(folder / f"large{mb}", LARGE, mb * 1024 * 1024) for mb in sizes]
         atlases = [f"{who}{n}" for n in range(arguments.rounds) for who in ("bare", "ours")]
         spare = [f"large{mb}" for mb in sizes]
@@ -289,7 +289,7 @@ def _told(arguments: argparse.Namespace, results: list[Result], memory: dict[int
     console = Console()
     console.print(table)
     console.print(f"speed: {ratio:.2f} of the bare loop (target {TARGET_RATIO}, medians)")
-    console.print(f"memory: {growth:.0f} MB more for files 8 times as large "
+    console.print(f"memory: {growth:.0f} MB more for files 4 times as large "
                   f"(target {TARGET_GROWTH_MB:.0f})")  # fmt: skip
     if arguments.json is not None:
         found = {

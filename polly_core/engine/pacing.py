@@ -36,11 +36,11 @@ class PaceTeller:
 
     def look(self) -> None:
         """Tell, where it is time to."""
-        now = self._clock()
+        # Also where it is not: a rate comes of looking more than once.
+        found, now = self._progress(), self._clock()
         if now - self._told_at < self._seconds:
             return
         self._told_at = now
-        found = self._progress()
         pace = Pace(
             rate=found.rate,
             eta_seconds=found.eta_seconds,

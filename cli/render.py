@@ -21,6 +21,7 @@ def plan_text(run: RunRow, plan: RunPlan) -> str:
         *_groups(summary),
         *_tallies("side effects", summary.side_effects),
         *_tallies("cannot be brought back", summary.not_recoverable),
+        *_tallies("left alone, because", summary.skips),
         *_tallies("refused, because", summary.reasons),
         f"  plan digest {plan.digest}",
     ]

@@ -72,6 +72,7 @@ def plan_markdown(plan: RunPlan, wave: WaveRange) -> str:
     said = {
         "side effect": summary.side_effects,
         "cannot be brought back": summary.not_recoverable,
+        "left alone": summary.skips,
         "refused": summary.reasons,
     }
     lines += [

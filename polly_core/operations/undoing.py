@@ -31,7 +31,7 @@ from polly_core.operations.stepping import (
     result_of,
 )
 from polly_core.planning.diff import apply_patch, diff, invert, pointer_keys, unmet
-from polly_core.planning.values import shown
+from polly_core.planning.values import ABSENT, MaybeJson, shown
 
 
 class Undone(Protocol):
@@ -156,12 +156,12 @@ def _is_chosen(op: PatchOp, fields: tuple[FieldPath, ...] | None) -> bool:
 
 def _dispute(op: PatchOp, now: JsonObject) -> str:
     keys = pointer_keys(op.path)
-    node: object = now
+    node: MaybeJson = now
     for key in keys:
-        node = node.get(key, "nothing") if isinstance(node, dict) else "nothing"
+        node = node.get(key, ABSENT) if isinstance(node, dict) else ABSENT
     was = "nothing" if op.op == "add" else shown(op.before)
     made = "nothing" if op.op == "remove" else shown(op.value)
-    return f"field {format_field(keys)}: was {was}, set to {made} by the run, found {node!r}"
+    return f"field {format_field(keys)}: was {was}, set to {made} by the run, found {shown(node)}"
 
 
 def _type_back(back: ContentBack, planned: Planned, record: DatasetRecord) -> None:

@@ -64,7 +64,9 @@ class PlanSummary(Model):
     side_effects: tuple[Tally, ...] = ()
     not_recoverable: tuple[Tally, ...] = ()
     reasons: tuple[Tally, ...] = ()
-    """Why items are invalid or skipped."""
+    """Why items are invalid."""
+    skips: tuple[Tally, ...] = ()
+    """Why items are skipped."""
 
     @property
     def total(self) -> int:
@@ -110,6 +112,7 @@ class PlanTally:
         self._side_effects: _Groups[str] = _Groups()
         self._not_recoverable: _Groups[str] = _Groups()
         self._reasons: _Groups[str] = _Groups()
+        self._skips: _Groups[str] = _Groups()
 
     def add(self, item: Item, decision: Decision) -> None:
         """Count one item."""
@@ -121,7 +124,7 @@ class PlanTally:
                 for reason in decision.reasons:
                     self._reasons.add(reason, item.dataset_id)
             case Skipped():
-                self._reasons.add(decision.reason, item.dataset_id)
+                self._skips.add(decision.reason, item.dataset_id)
             case Unchanged():
                 pass
 
@@ -164,6 +167,7 @@ class PlanTally:
             side_effects=_tallies(self._side_effects),
             not_recoverable=_tallies(self._not_recoverable),
             reasons=_tallies(self._reasons),
+            skips=_tallies(self._skips),
         )
 
 

@@ -227,7 +227,8 @@ def test_summary_groups_identical_changes() -> None:
         "@data_type": (0, 20, 0),
     }  # fmt: skip
     assert [(t.text, t.count) for t in found.side_effects] == [("re-ingested", 40)]
-    assert [(t.count, t.example) for t in found.reasons] == [(20, "GSE4"), (20, "GSE2")]
+    assert [(t.count, t.example) for t in found.reasons] == [(20, "GSE2")]
+    assert [(t.count, t.example) for t in found.skips] == [(20, "GSE4")]
 
 
 def test_summary_is_bounded() -> None:

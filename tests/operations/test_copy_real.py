@@ -9,6 +9,8 @@ from unittest.mock import patch
 
 import pytest
 
+from benchmarks.tap import tap
+from polly_core.engine.session import open_session
 from polly_core.models.catalog import DatasetChange, DatasetId
 from polly_core.models.run import ItemState
 from polly_core.models.selection import Selection
@@ -16,6 +18,7 @@ from polly_core.operations.copy import CHANGED_THERE, CONFLICT
 from polly_core.server.s3 import s3_client
 from polly_core.server.seaweed_config import BUCKET
 from polly_core.transport.s3client import in_threads
+from tests.engine.child import carry_through
 from tests.operations.realcopies import RealCopies, real_copies
 from tests.support.atlas import RunningAtlas
 from tests.support.objects import store_access
@@ -151,6 +154,27 @@ def test_a_big_object_goes_by_parts_and_again_is_equal(
         reader.download(location, copies.folder / "back")
         assert (copies.folder / "back").read_bytes() == expected
     assert _parts_left(copies) == []
+
+
+def test_the_bytes_do_not_pass_through_the_client(
+    copies: RealCopies, by_parts: AbstractContextManager[object]
+) -> None:
+    """Counted at its connections, to the service and to the store."""
+    content = random.Random(2).randbytes(24 * MIB)
+    copies.add("big", content=content, files={"big.txt": content[: 8 * MIB]})
+    endpoint = store_access(copies.server.data_dir).endpoint_url
+    with tap(copies.server.api_url) as api, tap(endpoint) as store, by_parts:
+        there = copies.rig.surroundings().model_copy(
+            update={"api_url": api.url, "s3_endpoint_url": store.url}
+        )
+        with open_session(copies.request(), there) as session:
+            summary = carry_through(session, barrier=False)
+    assert copies.counts(summary) == {APPLIED: 1}
+    assert {name: one.data[0] for name, one in copies.there.items()} == {"big": 24 * MIB}
+    # Two token requests, the listing, the records, and an answer for each part.
+    assert 1_000 < store.received < 100_000
+    assert 1_000 < api.received < 100_000
+    assert store.sent + api.sent < 200_000
 
 
 def test_the_object_store_dies_in_mid_copy(

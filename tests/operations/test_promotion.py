@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from polly_core.models.catalog import DatasetChange, DatasetId
-from polly_core.models.run import ItemState, RunSummary
+from polly_core.models.run import ItemState, OperationName, RunSummary
 from polly_core.models.selection import Selection
 from polly_core.operations.copy import (
     CHANGED_HERE,
@@ -268,3 +268,23 @@ def test_a_source_file_that_was_removed_stays_there(copies: Copies) -> None:
     edit(copies.source, "A", metadata={"here": 1})
     assert promoted(copies, "A")[0] is APPLIED
     assert "notes.txt" in seen(copies.target, "A").files
+
+
+def test_an_undone_promotion_stays_undone_until_something_changes(copies: Copies) -> None:
+    """Whoever undid it did not want it: it counts as a change made there."""
+    before = seen(copies.target, "A")
+    edit(copies.source, "A", metadata={"here": 1})
+    copies.source.add("new")
+    summary = copies.run("promote")
+    assert summary.counts.by_state == {APPLIED: 2, UNCHANGED: 2}
+    undo = copies.rig.request(
+        operation=OperationName.UNDO,
+        change={"run_id": summary.run_id},
+        selection=Selection(written_by=summary.run_id),
+    )
+    assert copies.rig.run(undo).counts.by_state == {APPLIED: 2}
+    assert seen(copies.target, "A") == before
+    again = copies.run("promote")
+    assert copies.reasons(again)["A"] == (CHANGED_THERE,)
+    assert copies.reasons(again)["new"] == (GONE_THERE,)
+    assert seen(copies.target, "A") == before

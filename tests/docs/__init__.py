@@ -1,0 +1,1 @@
+"""The documentation, page by page, as its reader would follow it."""

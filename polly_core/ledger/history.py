@@ -1,7 +1,7 @@
 """What earlier runs recorded of datasets."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator
 
 from sqlalchemy import bindparam, select
 
@@ -13,7 +13,6 @@ from polly_core.ledger.texts import catalog_key, from_text, groups
 from polly_core.models.catalog import (
     CatalogRef,
     DatasetId,
-    DatasetRecord,
     RunId,
     StudyId,
     VersionId,
@@ -36,13 +35,6 @@ _COPIES = (
         _ITEM.state == ItemState.APPLIED.value,
     )
     .order_by(_ITEM.outcome_at, _RUN.created_at, _ITEM.run_id)
-)
-_SEEN = (
-    select(_ITEM.dataset_id, _ITEM.version_seen, _PLAN.planned)
-    .join(schema.runs, _RUN.run_id == _ITEM.run_id)
-    .join(schema.plans, (_PLAN.run_id == _ITEM.run_id) & (_PLAN.seq == _ITEM.seq))
-    .where(*_OF_CATALOG, _ITEM.version_seen.in_(bindparam("at_versions", expanding=True)))
-    .order_by(_RUN.created_at, _ITEM.run_id)
 )
 _PLANNED = (
     select(_ITEM.dataset_id, _ITEM.version_after, _ITEM.state, _PLAN.planned)
@@ -75,25 +67,6 @@ def last_copies(
     }
 
 
-def seen_at(
-    tx: Transaction, catalog: CatalogRef, versions: Mapping[DatasetId, Sequence[VersionId]]
-) -> dict[tuple[DatasetId, VersionId], DatasetRecord]:
-    """Datasets as the last plan that was made at a version saw them."""
-    newest: dict[tuple[DatasetId, VersionId], str] = {}
-    for pairs in groups(list(_pairs(versions)), PAGE):
-        key = {
-            "of_catalog": catalog_key(catalog),
-            "these": sorted({dataset_id for dataset_id, _ in pairs}),
-            "at_versions": sorted({version_id for _, version_id in pairs}),
-        }
-        wanted = set(pairs)
-        for dataset_id, version_id, planned in tx.execute(_SEEN, key):
-            if (dataset_id, version_id) in wanted:
-                newest[dataset_id, version_id] = planned
-    found = {pair: from_text(Planned, planned).seen for pair, planned in newest.items()}
-    return {pair: seen for pair, seen in found.items() if seen is not None}
-
-
 def studies_seen(
     tx: Transaction, catalog: CatalogRef, dataset_ids: Collection[DatasetId]
 ) -> dict[DatasetId, dict[VersionId, StudyId | None]]:
@@ -120,11 +93,3 @@ def _studies(
     made = after or (seen.version_id if seen else None)
     if made is not None:
         yield made, planned.study.study_id if planned.study else study
-
-
-def _pairs(
-    versions: Mapping[DatasetId, Sequence[VersionId]],
-) -> Iterator[tuple[DatasetId, VersionId]]:
-    for dataset_id, several in versions.items():
-        for version_id in several:
-            yield dataset_id, version_id

@@ -43,7 +43,6 @@ from polly_core.ledger.rows import (
 from polly_core.models.catalog import (
     CatalogRef,
     DatasetId,
-    DatasetRecord,
     RunId,
     StudyId,
     VersionId,
@@ -418,16 +417,6 @@ class Ledger:
         """
         with self._database.reading() as tx:
             return history.last_copies(tx, source, target, dataset_ids)
-
-    def seen_at(
-        self, catalog: CatalogRef, versions: Mapping[DatasetId, Sequence[VersionId]]
-    ) -> Mapping[tuple[DatasetId, VersionId], DatasetRecord]:
-        """Datasets as they stood at versions, as far as any run planned something there.
-
-        Of several plans at one version the newest run's is taken.
-        """
-        with self._database.reading() as tx:
-            return history.seen_at(tx, catalog, versions)
 
     def studies_seen(
         self, catalog: CatalogRef, dataset_ids: Collection[DatasetId]

@@ -15,7 +15,7 @@ from sqlalchemy import event, select
 
 from polly_core.ledger.database import Transaction
 from polly_core.ledger.ledger import Ledger, open_ledger
-from polly_core.ledger.rows import Batch, Claim, Control, NewShard, ShardNo, Wanted
+from polly_core.ledger.rows import Batch, Claim, Control, NewShard, Pace, ShardNo, Wanted
 from polly_core.ledger.schema import metadata
 from polly_core.models.catalog import DatasetId
 from polly_core.models.run import ItemState, RunOptions, RunState, StopReason
@@ -99,6 +99,7 @@ BATCH = Batch(
     freed=(A,),
 )
 OTHER = house.run_id(2)
+PACE = Pace(rate=12.5, eta_seconds=None, concurrency=8, note="")
 CALLS: dict[str, Callable[[Ledger, Scene], object]] = {
     "create_run": lambda ledger, _: ledger.create_run(
         house.run_id(3), house.spec(), RunOptions(), flow_run_id="f"
@@ -128,6 +129,7 @@ CALLS: dict[str, Callable[[Ledger, Scene], object]] = {
     "set_control": lambda ledger, scene: ledger.set_control(
         scene.job.run_id, Control(wanted=Wanted.CANCEL)
     ),
+    "tell_pace": lambda ledger, scene: ledger.tell_pace(scene.job.execution_id, PACE),
 }
 NOT_THE_SAME_TWICE: dict[str, Callable[[Ledger, Scene], object]] = {
     "begin_execution": lambda _, scene: scene.job.another_execution(),
@@ -141,7 +143,7 @@ NOT_THE_SAME_TWICE: dict[str, Callable[[Ledger, Scene], object]] = {
 READS = {
     *("run", "find_run", "runs", "executions", "shards", "items", "item", "standing", "counts"),
     *("control", "close", "name", "reaches_other_hosts", "approvals", "runs_of_origin"),
-    *("planned_count", "nth_planned", "last_copies", "seen_at"),
+    *("planned_count", "nth_planned", "last_copies", "studies_seen"),
 }
 
 

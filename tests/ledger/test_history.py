@@ -2,8 +2,6 @@
 
 import time
 
-import pytest
-
 from polly_core.ledger.ledger import Ledger
 from polly_core.ledger.rows import Batch, Claim, NewShard, PlanRow, ShardNo
 from polly_core.models.catalog import AtlasId, CatalogRef, DatasetId, StudyId, VersionId
@@ -90,30 +88,10 @@ def test_copies_of_another_service_do_not_count(ledger: Ledger) -> None:
     assert ledger.last_copies(PRODUCTION, STAGING, [A]) == {}
 
 
-@pytest.mark.parametrize("operation", [OperationName.COPY, OperationName.UPDATE])
-def test_datasets_are_as_the_last_plan_at_a_version_saw_them(
-    ledger: Ledger, operation: OperationName
-) -> None:
-    run(ledger, 1, [planned("A", "v1", study="s1"), planned("B", "v1")], operation=operation)
-    run(ledger, 2, [planned("A", "v2", study="s2"), planned("B", "v2")], operation=operation)
-    run(ledger, 3, [planned("A", "v2", study="s3")], operation=operation)
-    run(ledger, 4, [planned("A", "v1", study="other")], operation=operation, catalog=STAGING)
-    run(ledger, 5, [Planned(ended=VersionId("v0"))], operation=operation)
-    v0, v1, v2, v9 = (VersionId(name) for name in ("v0", "v1", "v2", "v9"))
-    found = ledger.seen_at(PRODUCTION, {A: [v0, v1, v2, v9], B: [v2], C: [v1]})
-    assert {pair: record.study_id for pair, record in found.items()} == {
-        (A, v1): "s1",
-        (A, v2): "s3",
-        (B, v2): None,
-    }
-    assert found[A, v1] == planned("A", "v1", study="s1").seen
-    assert ledger.seen_at(PRODUCTION, {}) == {}
-
-
 def test_much_history_is_found_in_parts(ledger: Ledger) -> None:
     job = house.job(ledger, size=1200)
     claim = job.claim()
     ledger.record_plans(claim, house.plans(range(1200)))
     ids = [DatasetId(f"d{seq:06d}") for seq in range(1200)]
-    found = ledger.seen_at(house.CATALOG, {one: [VersionId("v1"), VersionId("v2")] for one in ids})
-    assert set(found) == {(one, "v1") for one in ids}
+    found = ledger.studies_seen(house.CATALOG, ids)
+    assert found == {one: {"v1": None} for one in ids}

@@ -72,7 +72,7 @@ def make_bundle(
     """Write a run's bundle to a folder or ``s3://`` that is not there yet.
 
     It appears whole or not at all: a folder by being renamed, in S3 by ``SHA256SUMS``, which comes
-    last. After a kill there may be a hidden ``.part`` folder, or objects without ``SHA256SUMS``.
+    last. After a kill there may be a hidden ``.part`` folder, or a ``.part`` object beside others.
 
     Raises:
         InvalidInput: the place is taken, or is none.

@@ -1,5 +1,6 @@
 """Files that are put into the operator's own S3, with the environment's credentials."""
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -12,11 +13,15 @@ from polly_core.transport.s3uri import SCHEME, S3Uri, parse_s3_uri
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
 _CONNECT, _READ = 10.0, 60.0
 _THREADS = 8
 _GROUP = 500
+# There from the first file to the last.
+_CLAIM = ".part"
 
 
 class Deposit:
@@ -59,12 +64,19 @@ class Deposit:
     def send(self, folder: Path, names: Iterable[str], *, last: str) -> None:
         """Put the files of a folder, and the last one when all others are there.
 
-        What was put is removed again where one cannot be.
+        What was put is removed again where one cannot be. After a kill ``.part`` stays beside it.
 
         Raises:
             CannotProceed: one cannot be put.
         """
-        sent: list[str] = []
+        # Of two that write to one place at the same time, one is refused here.
+        self._call(
+            lambda: self._client.put_object(
+                Bucket=self._bucket, Key=self._prefix + _CLAIM, Body=b"", IfNoneMatch="*"
+            ),
+            "written",
+        )
+        sent = [_CLAIM]
         try:
             for group in _groups(names):
                 sent.extend(group)
@@ -73,10 +85,11 @@ class Deposit:
                     len(group),
                     threads=_THREADS,
                 )
-            self._put_last(folder, last)
+            self._put(folder, last)
         except BaseException:
             self._remove(sent)
             raise
+        self._remove([_CLAIM])
 
     def _put(self, folder: Path, name: str) -> None:
         from boto3.exceptions import S3UploadFailedError
@@ -93,24 +106,14 @@ class Deposit:
         except (S3UploadFailedError, BotoCoreError) as error:
             raise self._failed("written", str(error)) from error
 
-    def _put_last(self, folder: Path, name: str) -> None:
-        body = (folder / name).read_bytes()
-        # Of two that write to one place at the same time, one is told.
-        self._call(
-            lambda: self._client.put_object(
-                Bucket=self._bucket, Key=self._prefix + name, Body=body, IfNoneMatch="*"
-            ),
-            "written",
-        )
-
     def _remove(self, names: Iterable[str]) -> None:
         from botocore.exceptions import BotoCoreError, ClientError
 
         for name in names:
             try:
                 self._client.delete_object(Bucket=self._bucket, Key=self._prefix + name)
-            except (BotoCoreError, ClientError):
-                # The error that led here is the one to be told; without its last file it is none.
+            except (BotoCoreError, ClientError) as error:
+                log.warning("%s%s could not be removed: %s", self._prefix, name, error)
                 return
 
     def _call(self, action: Callable[[], T], what: str) -> T:

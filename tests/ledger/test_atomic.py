@@ -129,9 +129,9 @@ CALLS: dict[str, Callable[[Ledger, Scene], object]] = {
     "set_control": lambda ledger, scene: ledger.set_control(
         scene.job.run_id, Control(wanted=Wanted.CANCEL)
     ),
-    "tell_pace": lambda ledger, scene: ledger.tell_pace(scene.job.execution_id, PACE),
 }
 NOT_THE_SAME_TWICE: dict[str, Callable[[Ledger, Scene], object]] = {
+    "tell_pace": lambda ledger, scene: ledger.tell_pace(scene.job.execution_id, PACE),
     "begin_execution": lambda _, scene: scene.job.another_execution(),
     "renew_execution": lambda ledger, scene: ledger.renew_execution(
         scene.job.execution_id, lease_seconds=2 * house.LONG

@@ -9,7 +9,6 @@ from typing import Any
 from uuid import uuid4
 
 import click
-from pydantic import Field
 
 from cli.options import (
     Flags,
@@ -46,8 +45,8 @@ class Described(Model):
     change: JsonObject | None = None
     """The description, as the operation's model (and the flow's form) has it."""
     change_uri: str | None = None
-    form: JsonObject = Field(default_factory=dict)
-    """Fields of the flow's form, where they are not those of the description."""
+    form: JsonObject | None = None
+    """Fields of the flow's form; None where they are those of the description."""
 
 
 class Asked(Model):
@@ -80,7 +79,8 @@ class Asked(Model):
             del run["plan_first"]
         if self.running.run_id is not None:
             run["run_id"] = self.running.run_id
-        fields = self.described.form or self.described.change or {}
+        form = self.described.form
+        fields = (self.described.change or {}) if form is None else form
         selected: JsonObject = {}
         if self.by_manifest:
             selected = {"manifest_uri": self.selection.manifest_uri}

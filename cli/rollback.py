@@ -65,7 +65,7 @@ def _run(text: str | None) -> str | None:
 
 def _check(described: Described, selection: Selection) -> None:
     by_row = selection.manifest_uri is not None or selection.failures_of is not None
-    if not by_row and not described.form.keys() - {"save_bytes"}:
+    if not by_row and not (described.form or {}).keys() - {"save_bytes"}:
         raise click.UsageError(
             "nothing says to which version to go back: give --as-of, --back or --before-run, or a "
             "--manifest with a version_id column"

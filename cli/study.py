@@ -22,7 +22,7 @@ def _describe(given: Given) -> Described:
 
 def _check(described: Described, selection: Selection) -> None:
     by_row = selection.manifest_uri is not None or selection.failures_of is not None
-    if not by_row and not any(described.form.values()):
+    if not by_row and not any((described.form or {}).values()):
         raise click.UsageError(
             "no study is named: give --to STUDY or --leave, or a --manifest with a study_id column"
         )

@@ -51,9 +51,9 @@ def test_its_form_is_its_manual_and_refuses_what_does_not_fit(deployed: Deployed
     models = schema["definitions"]
     assert list(models["BulkUpdate"]["properties"]) == [
         "atlas_id",
+        "selection",
         "change",
         "change_uri",
-        "selection",
         "run",
         "credentials",
     ]

@@ -173,7 +173,7 @@ def _inspected(path: Path, found: FileFormat, uri: str) -> tuple[Inspection | No
     """What is in a file, and what is wrong with it. Temporary names do not appear in messages."""
     try:
         if found.name.removesuffix(GZIPPED) in INSPECTABLE:
-            inspection = inspect(path, found.name)
+            inspection = inspect(path, found.name, row_ids=False)
             return inspection, [_named(one, path, uri) for one in inspection.problems]
         return None, _disagreement(path, found.name, uri)
     except InvalidInput as error:

@@ -121,10 +121,15 @@ class GctText:
                 continue
             yield row
 
-    def ids(self, header: GctHeader, *, on_fault: OnFault = raise_fault) -> Iterator[str]:
+    def ids(
+        self, header: GctHeader, *, on_fault: OnFault = raise_fault, repeated: bool = False
+    ) -> Iterator[str]:
         """The id of every row, checked as ``rows`` does; several times as fast.
 
         A line that is as nearly all lines are is looked at as a whole, any other one closely.
+
+        Args:
+            repeated: give ids again that were there before; none is kept to compare with.
         """
         annotations = len(header.row_annotations)
         tabs = annotations + header.columns
@@ -149,7 +154,7 @@ class GctText:
                     on_fault(fault)
                     continue
             found += 1
-            if seen.setdefault(row_id, self._line) != self._line:
+            if not repeated and seen.setdefault(row_id, self._line) != self._line:
                 on_fault(self._fault(f"row id {row_id!r} is already on line {seen[row_id]}"))
                 continue
             yield row_id

@@ -1,6 +1,7 @@
 """What a data file holds, without loading its matrix."""
 
 import os
+from array import array
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,11 +16,14 @@ __all__ = ["Axis", "Inspection", "inspect"]
 
 INSPECTABLE = frozenset({"gct", "gctx", "h5ad"})
 _MOST_PROBLEMS = 20
+_FEW = 100_000
 
 
 def inspect(
     path: str | os.PathLike[str],
     format: str | None = None,  # noqa: A002
+    *,
+    row_ids: bool = True,
 ) -> Inspection:
     """The shape, ids, annotations and problems of a GCT, gctx or h5ad file, plain or gzipped.
 
@@ -28,6 +32,10 @@ def inspect(
     cut short. GCT files are read through once as text; of HDF5 files only ids are read. A gzipped
     HDF5 file is unpacked into the temporary folder for that.
 
+    Args:
+        row_ids: False checks those of GCT files without giving or keeping them: eight bytes a
+            row, however large the file is.
+
     Raises:
         PayloadError: the file is unreadable, is of another format, or is too damaged to tell
             anything about it.
@@ -35,7 +43,7 @@ def inspect(
     file = Path(path)
     claimed = _claimed(file, format)
     content = content_of(file)
-    found = _look_into(file, content)
+    found = _look_into(file, content, row_ids=row_ids)
     name = found.format + GZIPPED if content.gzipped else found.format
     problems = list(found.problems)
     if claimed is not None and claimed != name:
@@ -56,9 +64,11 @@ def _claimed(file: Path, explicit: str | None) -> str | None:
     return claimed
 
 
-def _look_into(file: Path, content: Content) -> Inspection:
+def _look_into(file: Path, content: Content, *, row_ids: bool) -> Inspection:
     if content.kind is Kind.GCT:
-        return _inspect_gct(file)
+        found = _inspect_gct(file, keep=row_ids)
+        # Which ids are repeated is told by those that keep them.
+        return found if found is not None else _kept_in_memory(file)
     if content.kind is Kind.HDF5:
         with unpacked_hdf5(file) as plain:
             return peek_hdf5(plain)
@@ -69,7 +79,14 @@ class _TooMany(Exception):
     """Enough problems are known."""
 
 
-def _inspect_gct(file: Path) -> Inspection:
+def _kept_in_memory(file: Path) -> Inspection:
+    found = _inspect_gct(file, keep=True)
+    assert found is not None
+    return found
+
+
+def _inspect_gct(file: Path, *, keep: bool) -> Inspection | None:
+    """What is in the file; None where ids that are not kept may be repeated."""
     problems: list[str] = []
 
     def note(fault: PayloadError) -> None:
@@ -81,11 +98,18 @@ def _inspect_gct(file: Path) -> Inspection:
             raise _TooMany
 
     ids: list[str] = []
+    hashes = array("q")
     with open_payload(file) as (stream, _):
         text = GctText(file, stream)
         header = text.header(on_fault=note)
         with suppress(_TooMany):
-            ids.extend(text.ids(header, on_fault=note_in_row))
+            found = text.ids(header, on_fault=note_in_row, repeated=not keep)
+            if keep:
+                ids.extend(found)
+            else:
+                hashes.extend(map(hash, found))
+    if _may_repeat(hashes):
+        return None
     if len(problems) > _MOST_PROBLEMS:
         problems[_MOST_PROBLEMS:] = [f"{file}: and more problems than these"]
     return Inspection(
@@ -97,3 +121,13 @@ def _inspect_gct(file: Path) -> Inspection:
         columns=Axis(ids=header.column_ids, annotations=header.column_annotations),
         problems=tuple(problems),
     )
+
+
+def _may_repeat(hashes: "array[int]") -> bool:
+    """Whether two are equal: certainly where two ids are, and hardly ever where none are."""
+    if len(hashes) <= _FEW:
+        return len(set(hashes)) < len(hashes)
+    import numpy as np
+
+    ordered = np.sort(np.frombuffer(hashes, dtype=np.int64))
+    return bool((ordered[1:] == ordered[:-1]).any())

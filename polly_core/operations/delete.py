@@ -1,4 +1,4 @@
-"""Deletion of datasets. Their versions stay with the service; files and study are kept in the plan."""
+"""Deletion. Versions stay with the service; how files and study stood is kept in the plan."""
 
 from pathlib import Path
 

@@ -1,8 +1,9 @@
 """Manifests with data files in a folder, and runs that create from them in a catalog in memory."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from polly_core.engine.request import RunRequest
 from polly_core.ledger.rows import ItemRow
@@ -69,7 +70,7 @@ class Creating:
         manifest: Path,
         *,
         barrier: bool = False,
-        run: dict[str, object] | None = None,
+        run: Mapping[str, Any] | None = None,
         **spec: object,
     ) -> RunRequest:
         change: JsonObject = json.loads(json.dumps(spec))
@@ -86,7 +87,7 @@ class Creating:
         manifest: Path,
         *,
         barrier: bool = False,
-        run: dict[str, object] | None = None,
+        run: Mapping[str, Any] | None = None,
         **spec: object,
     ) -> "Ended":
         return self.carry_out(self.request(manifest, barrier=barrier, run=run, **spec))

@@ -114,7 +114,7 @@ def refuse(rig: Rig, dataset_id: str) -> None:
             raise BadRequest("Bad Request", "as scripted", status=400)
         return update(found, change, stamp)
 
-    rig.fake.update = refusing  # type: ignore[method-assign]
+    rig.fake.update = refusing  # type: ignore[method-assign, assignment]
 
 
 def spoil(rig: Rig, dataset_id: str) -> None:

@@ -350,14 +350,16 @@ class ShardRun:
         if not self._enforced and wait > 0:
             self._later(work, wait)
         elif moved:
-            self._end(work, ItemState.DRIFTED, moved)
+            self._moved(work, moved)
         elif work.sends >= MOST_SENDS:
             self._end(work, ItemState.UNKNOWN, f"{work.sends} answers were lost; nothing found")
         else:
             self._pending.outcome(work, ItemState.PLANNED)
             self._sent.discard(work)
-            work.stage = Stage.SEND if work.draft else Stage.DRAFT
-            if work.draft:
+            # Files have no versions: whoever attached one meanwhile is seen by looking again.
+            touches_files = bool(work.planned.attach or work.planned.detach)
+            work.stage = Stage.SEND if work.draft and not touches_files else Stage.DRAFT
+            if work.stage is Stage.SEND:
                 self._ready.append(work)
             else:
                 self._dispatch(work)

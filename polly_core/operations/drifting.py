@@ -35,6 +35,25 @@ def drift_of(
     )
 
 
+def files_drift(reader: Reader, planned: Planned, done: tuple[StepResult, ...]) -> Drift | None:
+    """Why the files that are still to be attached or removed are no longer as planned, or None.
+
+    The dataset's own step is done: files that were linked to data that it replaced are gone.
+    """
+    ours = {result.step for result in done}
+    left = [name for name in _named(planned) if not ours & {ATTACH + name, DETACH + name}]
+    if not left:
+        return None
+    found = {file.file_name: state_of(file) for file in reader.files(planned.dataset_id)}
+    before = {file.file_name: file for file in planned.files_before}
+    for name in left:
+        was = before.get(name)
+        went = was is not None and was.linked and name not in found
+        if not went and not _same(found.get(name), was):
+            return _moved_file(name, found, before)
+    return None
+
+
 def _lives(reader: Reader, planned: Planned, record: DatasetRecord | None) -> Drift | None:
     try:
         found = record or reader.dataset(planned.dataset_id)
@@ -60,15 +79,25 @@ def _files_moved(reader: Reader, planned: Planned, done: tuple[StepResult, ...])
         if ours & {ATTACH + name, DETACH + name}:
             continue
         if not _same(found.get(name), before.get(name)):
-            was = before[name].file_location if name in before else "nothing"
-            now = found[name].file_location if name in found else "nothing"
-            return Drift(f"file {name!r} was {was} when it was planned, found {now}")
+            return _moved_file(name, found, before)
     return None
 
 
-def _touched(planned: Planned, found: Mapping[str, FileState]) -> Iterable[str]:
+def _moved_file(
+    name: str, found: Mapping[str, FileState], before: Mapping[str, FileState]
+) -> Drift:
+    was = before[name].file_location if name in before else "nothing"
+    now = found[name].file_location if name in found else "nothing"
+    return Drift(f"file {name!r} was {was} when it was planned, found {now}")
+
+
+def _named(planned: Planned) -> Iterable[str]:
     yield from (file.file_name for file in planned.attach)
     yield from planned.detach
+
+
+def _touched(planned: Planned, found: Mapping[str, FileState]) -> Iterable[str]:
+    yield from _named(planned)
     if planned.deletes:
         yield from found
     elif _loses_files(planned):

@@ -63,14 +63,29 @@ def _versioned(
 def _not_deleted(reader: Reader, written: Written) -> Iterator[str]:
     planned = written.planned
     history = reader.versions(planned.dataset_id, include_deleted=True)
-    if versions_after(history, planned.version_seen):
-        # It lives again, or did: somebody else's doing, after ours.
-        return
+    later = versions_after(history, planned.version_seen) or []
     try:
         record = reader.dataset(planned.dataset_id)
     except NotFound:
+        yield from _deleted_with_it(reader, [version.version_id for version in later])
         return
-    yield f"it is still there, at version {record.version_id}"
+    if not later:
+        yield f"it is still there, at version {record.version_id}"
+        return
+    # It lives again: somebody else's doing, after ours.
+    present = {version.version_id for version in reader.versions(planned.dataset_id)}
+    past = [version.version_id for version in later if version.version_id not in present]
+    yield from _deleted_with_it(reader, past)
+
+
+def _deleted_with_it(reader: Reader, versions: list[VersionId]) -> Iterator[str]:
+    """Versions of somebody else that a deletion without preconditions may have taken away."""
+    if versions and not reader.capabilities.expects_version:
+        yield (
+            f"version {', '.join(versions)} was written by someone else after the one planned; it "
+            "is deleted as well, by this run or since. It is in the history: roll back to it to "
+            "bring it back"
+        )
 
 
 def _not_there(reader: Reader, written: Written) -> Iterator[str]:

@@ -24,7 +24,7 @@ from polly_core.models.run import (
 )
 from polly_core.operations import proving, settling
 from polly_core.operations.base import Draft, Drift, Verified, Written
-from polly_core.operations.drifting import drift_of
+from polly_core.operations.drifting import drift_of, files_drift
 from polly_core.operations.fetching import Fetcher
 from polly_core.operations.keeping import save
 from polly_core.operations.stepping import DATASET, SAVE, do_step, left, result_of, version_made
@@ -69,8 +69,10 @@ class Transition:
     ) -> Draft | Drift:
         if result_of(done, DATASET) is None:
             drift = drift_of(reader, planned, record, done)
-            if drift is not None:
-                return drift
+        else:
+            drift = files_drift(reader, planned, done)
+        if drift is not None:
+            return drift
         if planned.wanted is None or (not planned.patch and planned.seen is not None):
             return Draft(planned, None, done)
         before = reader.metadata(planned.seen) if planned.seen else {}

@@ -39,9 +39,9 @@ class Examples:
     def _find(self, token: str) -> str | None:
         if token in self._known:
             return self._known[token]
-        # An id may be given by its beginning.
+        # An id may be given by its beginning; a time is another time then.
         longer = (known for known in self._known if known.startswith(token))
-        found = next(longer, None)
+        found = next(longer, None) if re.fullmatch(_HEX, token) else None
         return None if found is None else self._known[found][: len(token)]
 
     def _lines(self, shown: list[str], names: dict[str, str]) -> Iterator[str]:

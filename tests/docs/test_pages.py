@@ -44,6 +44,8 @@ def reader_of(
     names = {name: atlas.new_atlas() for name in atlases_of(page)}
     prefect_url = prefect_server.api_url.removesuffix("/api")
     places = {
+        # Paths in messages are resolved.
+        f"{FOLDER}/data": str(DATA.resolve()),
         FOLDER: str(folder),
         "/home/ada/.local/share/polly-bulk": str(home),
         "http://127.0.0.1:8000": atlas.api_url,

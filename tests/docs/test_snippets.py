@@ -79,6 +79,12 @@ def test_times_and_names_are_examples(tmp_path: Path) -> None:
     assert (tmp_path / "real").read_text() == "2026-01-02T03:04:05\n"
 
 
+def test_the_beginning_of_a_time_is_another_time(tmp_path: Path) -> None:
+    lines = ("2026-01-02T03:04:05.999", "2025-10-10T10:10:10.111")
+    later = ("$ echo 2026-01-02T03:04:06", "2025-10-10T10:10:10")
+    assert follow(tmp_path, console(f"$ echo {lines[0]}", lines[1], *later)) == 1
+
+
 def test_python_prints_what_is_shown(tmp_path: Path) -> None:
     good = "```python\nvalue = 2\n```\n```python\nprint(value + 1)\n```\n```output\n3\n```\n"
     assert follow(tmp_path, good) == 3

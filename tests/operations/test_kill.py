@@ -4,7 +4,7 @@ Everything is compared: metadata, data, type, study, files with tag and link, wh
 are, how many versions there are, what the server recorded of the run, and what the ledger says.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import patch
@@ -51,6 +51,20 @@ def _name(scenario: Scenario) -> str:
 
 
 of_every_operation = pytest.mark.parametrize("scenario", SCENARIOS, ids=_name)
+FIRST = (*FORWARD, *map(undo_of, (CREATE, DATA, DELETE, ATTACH)))
+"""Every operation, and undo in every way that it has; the rest is a long form."""
+FIRST_NAMES = {one.name for one in FIRST}
+
+
+def _some_at_once(scenarios: Iterable[Scenario], now: Container[str]) -> pytest.MarkDecorator:
+    """Of all of these, those that are not named are a long form."""
+    return pytest.mark.parametrize(
+        "scenario",
+        [
+            pytest.param(one, id=one.name, marks=() if one.name in now else pytest.mark.soak)
+            for one in scenarios
+        ],
+    )
 
 
 @pytest.fixture
@@ -90,7 +104,7 @@ def _killed(site: RealSite, request: RunRequest, at: Point, *, passing: int = 1)
     assert code == KILLED, f"not killed at {at}, passing {passing}: its exit code is {code}"
 
 
-@of_every_operation
+@_some_at_once(SCENARIOS, FIRST_NAMES)
 def test_killed_at_every_point_in_turn(
     site: RealSite, undisturbed: Undisturbed, scenario: Scenario
 ) -> None:
@@ -103,7 +117,9 @@ def test_killed_at_every_point_in_turn(
 
 
 @pytest.mark.parametrize("scenario", FORWARD, ids=_name)
-@pytest.mark.parametrize("point", [Point.SENDING, Point.ANSWERED])
+@pytest.mark.parametrize(
+    "point", [Point.SENDING, pytest.param(Point.ANSWERED, marks=pytest.mark.soak)]
+)
 def test_killed_in_the_middle_and_resumed(
     site: RealSite, undisturbed: Undisturbed, scenario: Scenario, point: Point
 ) -> None:
@@ -114,7 +130,9 @@ def test_killed_in_the_middle_and_resumed(
 
 
 @pytest.mark.parametrize("scenario", WITH_STEPS, ids=_name)
-@pytest.mark.parametrize("point", [Point.SENDING, Point.ANSWERED])
+@pytest.mark.parametrize(
+    "point", [pytest.param(Point.SENDING, marks=pytest.mark.soak), Point.ANSWERED]
+)
 def test_killed_between_all_steps(
     site: RealSite, undisturbed: Undisturbed, scenario: Scenario, point: Point
 ) -> None:
@@ -135,13 +153,11 @@ def test_killed_between_all_steps(
 @contextmanager
 def _hosted_site(server: RehearsedAtlas, folder: Path) -> Iterator[RealSite]:
     """On a service like the hosted one; what others see of it, they see as it is."""
-    # The second settling read waits for requests to have ended; here they end at once.
-    with (
-        real_site(server, folder, read_timeout=2.0) as site,
-        patch("polly_core.engine.shard.SETTLE_MARGIN", 0.1),
-        server.told(HOSTED),
-    ):
-        yield site
+    with real_site(server, folder, read_timeout=2.0) as site:
+        assert site.ports.reader.capabilities.lists_ingestions
+        # The second settling read waits for requests to have ended; here they end at once.
+        with patch("polly_core.engine.shard.SETTLE_MARGIN", 0.1), server.told(HOSTED):
+            yield site
 
 
 def _came(server: RehearsedAtlas, site: RealSite, request: RunRequest) -> Came:
@@ -167,9 +183,7 @@ def undisturbed_hosted(
     return look
 
 
-@pytest.mark.parametrize(
-    "scenario", [one for one in SCENARIOS if one is not INGEST], ids=_name
-)  # fmt: skip
+@_some_at_once([one for one in SCENARIOS if one is not INGEST], FIRST_NAMES)
 def test_killed_and_resumed_without_preconditions(
     rehearsed: RehearsedAtlas, tmp_path: Path, undisturbed_hosted: Undisturbed, scenario: Scenario
 ) -> None:
@@ -260,7 +274,7 @@ def test_killed_at_each_point_without_preconditions(
 
 
 @pytest.mark.parametrize("scenario", [CREATE, DATA, COPY, ATTACH, UPDATE], ids=_name)
-@pytest.mark.parametrize("milliseconds", [2, 9])
+@pytest.mark.parametrize("milliseconds", [4, pytest.param(9, marks=pytest.mark.soak)])
 def test_killed_while_a_step_is_under_way(
     site: RealSite, undisturbed: Undisturbed, scenario: Scenario, milliseconds: int
 ) -> None:

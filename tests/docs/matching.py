@@ -1,8 +1,9 @@
 """Compares what a page shows with what a program printed, where some of it differs every time.
 
 Ids, digests and times in a page are examples: one stands for what is found in its place the first
-time, and for the same from then on, in later output, commands and files. ``…`` stands for anything
-within a line, and alone on a line for any lines.
+time, and for the same from then on, in later output, commands and files. Durations, and times without
+fractions of a second, are any. ``…`` stands for anything within a line, and alone on a line for any
+lines.
 """
 
 import re
@@ -39,7 +40,7 @@ class Examples:
     def _find(self, token: str) -> str | None:
         if token in self._known:
             return self._known[token]
-        # An id may be given by its beginning; a time is another time then.
+        # An id may be given by its beginning.
         longer = (known for known in self._known if known.startswith(token))
         found = next(longer, None) if re.fullmatch(_HEX, token) else None
         return None if found is None else self._known[found][: len(token)]
@@ -65,6 +66,9 @@ class Examples:
         yield re.escape(line[position:])
 
     def _token(self, token: str, names: dict[str, str]) -> str:
+        if re.fullmatch(_TIME, token) and "." not in token:
+            # Two things that happen in one second need not do so the next time.
+            return _shape(token)
         found = self._find(token)
         if found is not None:
             return re.escape(found)

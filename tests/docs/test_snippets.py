@@ -72,17 +72,19 @@ def test_an_example_stands_for_one_thing(tmp_path: Path) -> None:
 
 def test_times_and_names_are_examples(tmp_path: Path) -> None:
     text = console(
-        "$ echo lab 2026-01-02T03:04:05, 1.5 s", "lab 2025-10-10T10:10:10, 0.1 s",
-        "$ echo 2025-10-10T10:10:10 > lab; cat real", "2025-10-10T10:10:10",
+        "$ echo lab 2026-01-02T03:04:05.67, 1.5 s", "lab 2025-10-10T10:10:10.11, 0.1 s",
+        "$ echo 2025-10-10T10:10:10.11 > lab; cat real", "2025-10-10T10:10:10.11",
     )  # fmt: skip
     assert follow(tmp_path, text, lab="real") == 1
-    assert (tmp_path / "real").read_text() == "2026-01-02T03:04:05\n"
+    assert (tmp_path / "real").read_text() == "2026-01-02T03:04:05.67\n"
 
 
-def test_the_beginning_of_a_time_is_another_time(tmp_path: Path) -> None:
-    lines = ("2026-01-02T03:04:05.999", "2025-10-10T10:10:10.111")
-    later = ("$ echo 2026-01-02T03:04:06", "2025-10-10T10:10:10")
-    assert follow(tmp_path, console(f"$ echo {lines[0]}", lines[1], *later)) == 1
+def test_times_of_one_second_need_not_be_equal(tmp_path: Path) -> None:
+    shown = "2025-10-10T10:10:10"
+    text = console("$ echo 2026-01-02T03:04:05", shown, "$ echo 2026-01-02T03:04:06", shown)
+    assert follow(tmp_path, text) == 1
+    with pytest.raises(PageDiffers, match="but prints"):
+        follow(tmp_path, console("$ echo some time", shown))
 
 
 def test_python_prints_what_is_shown(tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
 """Compares what a page shows with what a program printed, where some of it differs every time.
 
 Ids, digests and times in a page are examples: one stands for what is found in its place the first
-time, and for the same from then on, in later output, commands and files. Durations, and times without
-fractions of a second, are any. ``…`` stands for anything within a line, and alone on a line for any
-lines.
+time, and for the same from then on, in later output, commands and files. Durations, and times
+without fractions of a second, are any. ``…`` stands for anything within a line, and alone on a line
+for any lines.
 """
 
 import re

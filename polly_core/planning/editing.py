@@ -21,6 +21,7 @@ from polly_core.planning.values import ABSENT, MaybeJson, get_field, same, shown
 BASE_COLUMN = "base_version"
 # Spreadsheets show ten digits and more of a long number, and keep fifteen.
 _ROUNDED_DIGITS = 10
+_KEPT_DIGITS = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +154,9 @@ def _same_number(wanted: JsonValue, base: JsonValue) -> bool:
         return False
     mantissa = repr(abs(wanted)).partition("e")[0]
     digits = len(mantissa.replace(".", "").strip("0"))
-    return digits >= _ROUNDED_DIGITS and float(f"{base:.{digits}g}") == wanted
+    # Rounded to all that a spreadsheet keeps, a number may end in zeros that are not written.
+    possible = {_KEPT_DIGITS, digits} if digits >= _ROUNDED_DIGITS else {_KEPT_DIGITS}
+    return any(float(f"{base:.{one}g}") == wanted for one in possible)
 
 
 def _mangled(base: MaybeJson, wanted: MaybeJson) -> bool:

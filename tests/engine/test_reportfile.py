@@ -131,7 +131,7 @@ def _sheet(rig: Rig, name: str, rows: list[JsonObject]) -> Selection:
 
 
 ASKED: list[JsonObject] = [
-    {"dataset_id": "D0000", "metadata.n": 7, "metadata.text": "\\<null>", "data": "files/x.h5ad"},
+    {"dataset_id": "D0000", "metadata.n": 7, "metadata.text": "\\<null>", "data": "files/x.gct"},
     {"dataset_id": "D0001", "metadata.n": None, "metadata.gone": "<delete>", "study_id": None},
     {"dataset_id": "D0002", "metadata.n": 2**70, "metadata.tags": ["a"], "note": "a; b"},
 ]
@@ -142,6 +142,8 @@ def test_a_report_holds_the_cells_that_the_next_run_needs(rig: Rig, kind: str) -
     """What was not processed is done by giving its report to the same operation."""
     rig.fill(2)
     rig.fake.add("D0002", {"gone": 1})
+    (rig.folder / "files").mkdir()
+    (rig.folder / "files/x.gct").write_text("#1.2\n1\t1\nName\tDescription\tS1\nG1\tna\t1.5\n")
     with rig.session(rig.request(change={}, selection=_sheet(rig, "m.jsonl", ASKED))) as session:
         session.freeze()
         run_id = session.run_id
@@ -153,7 +155,7 @@ def test_a_report_holds_the_cells_that_the_next_run_needs(rig: Rig, kind: str) -
         found = rows[DatasetId(str(asked["dataset_id"]))]
         wanted = {name: value for name, value in asked.items() if name != "dataset_id"}
         if "data" in wanted:
-            wanted["data"] = str(rig.folder / "files/x.h5ad")
+            wanted["data"] = str(rig.folder / "files/x.gct")
         assert {name: found[name] for name in wanted} == wanted
         assert found["outcome"] == "selected"
     summary = rig.run(rig.request(change={}, selection=Selection(manifest_uri=str(path))))

@@ -20,6 +20,14 @@ SOURCES = sorted(
 MISUSED_METHODS = {"map", "delay", "set_flow_run_state", "pause_flow_run"}
 
 
+MEANT = {
+    # A flow run waits in a state of ours, and has no retries that it could eat.
+    "flows/approval.py": {"use of .set_flow_run_state", "a Running state set by hand eats a retry"},
+    # It asks another run to cancel itself.
+    "deployments/following.py": {"use of .set_flow_run_state"},
+}
+
+
 def misuses(source: str, *, makes_tasks: bool = False) -> list[str]:
     """What is wrong in a module. ``makes_tasks`` is true of tasks/base.py only."""
     found = []
@@ -45,7 +53,8 @@ def misuses(source: str, *, makes_tasks: bool = False) -> list[str]:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_prefect_is_used_as_meant(path: Path) -> None:
-    assert misuses(path.read_text(), makes_tasks=path == ROOT / "tasks" / "base.py") == []
+    found = misuses(path.read_text(), makes_tasks=path == ROOT / "tasks" / "base.py")
+    assert set(found) == MEANT.get(str(path.relative_to(ROOT)), set())
 
 
 @pytest.mark.parametrize(

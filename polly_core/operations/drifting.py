@@ -65,7 +65,9 @@ def _lives(reader: Reader, planned: Planned, record: DatasetRecord | None) -> Dr
 def _moved(planned: Planned, seen: DatasetRecord, record: DatasetRecord) -> Drift | None:
     if record.version_id != seen.version_id:
         return Drift(f"planned at version {seen.version_id}, found {record.version_id}")
-    if planned.study is not None and record.study_id != seen.study_id:
+    # A deletion takes the study away: undo puts it back as it was seen.
+    loses_study = planned.study is not None or planned.deletes
+    if loses_study and record.study_id != seen.study_id:
         return Drift(f"planned in study {seen.study_id}, found in {record.study_id}")
     return None
 
@@ -98,6 +100,8 @@ def _named(planned: Planned) -> Iterable[str]:
 
 def _touched(planned: Planned, found: Mapping[str, FileState]) -> Iterable[str]:
     yield from _named(planned)
+    # What was to be lost and is gone already is not put back by an undo.
+    yield from (file.file_name for file in planned.files_before)
     if planned.deletes:
         yield from found
     elif _loses_files(planned):

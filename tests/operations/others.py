@@ -49,7 +49,7 @@ class Edit:
         try:
             record = fake.dataset(self.dataset_id)
         except NotFound:
-            return self.kind is Kind.DELETE
+            return self.kind in {Kind.DELETE, Kind.DETACH}
         files = {file.file_name: file.file_location for file in fake.files(self.dataset_id)}
         match self.kind:
             case Kind.FIELD | Kind.REVIVE:

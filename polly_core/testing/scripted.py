@@ -146,6 +146,13 @@ class Scripted:
         with self._lock:
             self._write_faults.add((fault, retry_after), dataset_id, times, kind=kind)
 
+    def forget_faults(self) -> None:
+        """Let nothing that was told so far go wrong any more."""
+        with self._lock:
+            self._write_faults = Script()
+            self._read_faults = Script()
+            self._store_faults = Script()
+
     def fail_read(
         self, error: CatalogError | StorageError, dataset_id: str | None = None, *, times: int = 1
     ) -> None:

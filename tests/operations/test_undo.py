@@ -93,7 +93,7 @@ def test_where_others_changed_the_same_the_dataset_is_left_alone(either: Rig) ->
     assert _metadata(either) == theirs
     (reason,) = _reasons(either, undone.run_id)["D0000"]
     assert reason.startswith("needs a decision: field organism: was")
-    assert "'Mus musculus'" in reason
+    assert 'found "Mus musculus"' in reason
     # The other fields can be undone all the same.
     again = _undo(either, done.run_id, fields=["n", "reviewed"])
     assert again.counts.of(ItemState.APPLIED) == 1

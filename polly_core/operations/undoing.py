@@ -233,7 +233,8 @@ def files_back(
     changed = [file for name, file in listed.items() if name in touched]
     return FilesBack(
         attach=tuple(attach),
-        detach=tuple(removed),
+        # What is linked to data that is replaced goes by itself; a removal would find nothing.
+        detach=tuple(n for n in removed if not moves_data or listed[n].derived_from is None),
         kept=keep(reader, [*changed, *gone], save_bytes=save_bytes),
         disputes=tuple(disputes),
         side_effects=tuple(f"linked file {file.file_name!r} goes with the data" for file in gone),

@@ -58,6 +58,11 @@ class Run:
     made: Counter[str] = field(default_factory=Counter)
     """Versions that it made, by dataset."""
 
+    @property
+    def operation(self) -> OperationName:
+        assert self.request.operation is not None
+        return self.request.operation
+
     def touch(self, name: str, who: str) -> None:
         """Somebody was at a dataset."""
         self.touched.setdefault(name, set()).add(who)
@@ -121,8 +126,9 @@ class Histories(RuleBasedStateMachine):
         self._carry_out(self.runs[data.draw(st.sampled_from(still))], death)
 
     @precondition(lambda self: any(run.ended for run in self.runs.values()))
-    @rule(data=st.data(), death=deaths)
-    def retry(self, data: st.DataObject, death: tuple[Point, int] | None) -> None:
+    @rule(data=st.data(), anew=st.booleans(), death=deaths)
+    def retry(self, data: st.DataObject, anew: bool, death: tuple[Point, int] | None) -> None:
+        """What did not end well: in the same run, or by a new one."""
         failed = [
             run
             for run_id, run in self.runs.items()
@@ -132,10 +138,14 @@ class Histories(RuleBasedStateMachine):
         ]
         if not failed:
             return
-        old = data.draw(st.sampled_from(failed)).request
-        assert old.operation is not None
-        asked = Asked(old.change or {}, Selection(failures_of=old.run_id))
-        self._carry_out(self._begun(old.operation, asked), death)
+        run = data.draw(st.sampled_from(failed))
+        if anew:
+            asked = Asked(run.request.change or {}, Selection(failures_of=run.request.run_id))
+            self._carry_out(self._begun(run.operation, asked), death)
+        else:
+            self.world.reopen(run.request.run_id)
+            run.ended = False
+            self._carry_out(run, death)
 
     @precondition(lambda self: any(run.ended for run in self.runs.values()))
     @rule(data=st.data(), how=st.sampled_from(["whole", "ids", "fields"]), death=deaths)
@@ -155,12 +165,46 @@ class Histories(RuleBasedStateMachine):
         undo.undoes, undo.whole, undo.scope = run_id, how != "fields", scope
         self._carry_out(undo, death)
 
-    @precondition(lambda self: any(not run.ended for run in self.runs.values()))
-    @rule()
-    def leases_of_the_dead_expire(self) -> None:
+    @rule(
+        operation=st.sampled_from(OPERATIONS),
+        names=some_ids,
+        choice=st.integers(0, 11),
+        deaths=st.tuples(deaths, deaths),
+    )
+    def there_and_back(
+        self,
+        operation: OperationName,
+        names: list[str],
+        choice: int,
+        deaths: tuple[tuple[Point, int] | None, tuple[Point, int] | None],
+    ) -> None:
+        """A run and its undo, and deaths in both, with nobody else between."""
+        self._leases_expire()
+        self.number += 1
+        chore = Chore(operation, tuple(sorted(names)), f"v{self.number % 4}", choice)
+        run = self._begun(operation, chore.asked(self.world.site.folder))
+        self._to_its_end(run, deaths[0])
+        if run.ended:
+            run_id = run.request.run_id
+            asked = Asked({"run_id": run_id}, Selection(written_by=run_id))
+            undo = self._begun(OperationName.UNDO, asked, barrier=True)
+            undo.undoes = run_id
+            self._to_its_end(undo, deaths[1])
+
+    def _to_its_end(self, run: Run, death: tuple[Point, int] | None) -> None:
+        self._carry_out(run, death)
+        if not run.ended:
+            self._carry_out(run, None)
+
+    def _leases_expire(self) -> None:
         for run_id, run in self.runs.items():
             if not run.ended:
                 self.world.leases_expire(run_id)
+
+    @precondition(lambda self: any(not run.ended for run in self.runs.values()))
+    @rule()
+    def leases_of_the_dead_expire(self) -> None:
+        self._leases_expire()
 
     # -- others -----------------------------------------------------------------------------
 

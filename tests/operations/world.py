@@ -19,7 +19,7 @@ from polly_core.engine.request import RunRequest
 from polly_core.ledger.ledger import open_ledger
 from polly_core.ledger.rows import ItemRow
 from polly_core.models.catalog import RunId
-from polly_core.models.run import RunSummary
+from polly_core.models.run import RunState, RunSummary
 from tests.engine.rig import Rig, at_passing
 from tests.operations.scenarios import Stands, stands
 from tests.operations.sites import FakeSite
@@ -89,6 +89,12 @@ class World:
         with open_ledger(self.rig.ledger_url) as ledger:
             for execution in ledger.executions(run_id, living=True):
                 ledger.declare_dead(execution.execution_id)
+
+    def reopen(self, run_id: RunId) -> None:
+        """What did not end well is to be planned again."""
+        with open_ledger(self.rig.ledger_url) as ledger:
+            ledger.reopen(run_id)
+            ledger.set_state(run_id, RunState.SELECTED)
 
     def _run(self, request: RunRequest, hook: Hook) -> RunSummary:
         self.rig.hook = hook

@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INTEROP := .interop-venv
-PYTEST ?= -n 2 --dist loadfile
+# Most tests wait for processes of theirs: three at once suit two cores.
+PYTEST ?= -n 3 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check bench soak lock clean

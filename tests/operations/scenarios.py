@@ -174,7 +174,7 @@ def _create(site: Site) -> Asked:
     stock, loading = _stock(site), Loading(site.folder / "load")
     stock.add("C")
     stock.delete("C")
-    stock.add("D", study="S0", files={"D.txt": File("old", linked=True)})
+    stock.add("D", study="S0", files={"old.txt": File("old", "qc", linked=True)})
     rows: list[JsonObject] = []
     for number, name in enumerate("ABCD", 1):
         loading.file(f"{name}.txt", f"notes on {name}\n")

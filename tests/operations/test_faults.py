@@ -14,6 +14,7 @@ import pytest
 from polly_core.engine.points import Point
 from polly_core.errors import StorageDenied, StorageUnavailable
 from polly_core.models.run import ItemState, StopReason
+from polly_core.models.selection import Selection
 from polly_core.server.rehearsal import Faults
 from polly_core.testing.faults import Fault
 from tests.engine.rig import at_passing
@@ -26,6 +27,7 @@ from tests.operations.scenarios import (
     INGEST,
     SCENARIOS,
     STUDY,
+    Asked,
     Scenario,
     undo_of,
 )
@@ -180,7 +182,7 @@ def test_the_store_is_away_for_a_while(
 
 @pytest.mark.parametrize("scenario", PUTTING, ids=_name)
 def test_an_object_that_is_refused_fails_its_item_and_nothing_else(
-    tmp_path: Path, scenario: Scenario
+    tmp_path: Path, undisturbed: Undisturbed, scenario: Scenario
 ) -> None:
     site = FakeSite.make(tmp_path / "site")
     request = scenario.request(site)
@@ -192,6 +194,11 @@ def test_an_object_that_is_refused_fails_its_item_and_nothing_else(
     rows = [row for row in site.rig.items(request.run_id) if row.state is ItemState.FAILED]
     assert [(row.dataset_id, "refused" in row.reasons[0]) for row in rows] == [("B", True)]
     assert all(call.dataset_id != "B" for call in site.fake.writes[before:])
+    # The failures are a selection: a new run does the rest.
+    rest = Asked(request.change or {}, Selection(failures_of=request.run_id))
+    again = site.run(site.ask(scenario.operation, rest))
+    assert again.counts.of(ItemState.APPLIED) == 1
+    assert site.came(request.run_id).standing == undisturbed(scenario, True).standing
 
 
 # -- a real server ----------------------------------------------------------------------------

@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Callable
 
-from polly_core.engine.process import is_gone
+from polly_core.engine.execution import living_executions
 from polly_core.engine.recorder import Recorder
 from polly_core.errors import CannotProceed, LedgerError
 from polly_core.ledger.ledger import Ledger
@@ -55,8 +55,7 @@ class RunControl:
         self._ledger.set_control(self._run_id, current.model_copy(update={"wanted": wanted}))
 
     def _must_run(self) -> None:
-        living = self._ledger.executions(self._run_id, living=True)
-        if not any(not is_gone(execution.process) for execution in living):
+        if not living_executions(self._ledger, self._run_id):
             raise CannotProceed(
                 f"run {self._run_id} is not being executed by any process; "
                 f"polly-bulk show {self._run_id} says how it stands"

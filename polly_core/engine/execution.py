@@ -7,6 +7,7 @@ from polly_core.engine.process import is_gone, this_process
 from polly_core.engine.stop import StopSignal
 from polly_core.errors import LedgerUnavailable
 from polly_core.ledger.ledger import Ledger
+from polly_core.ledger.rows import ExecutionRow
 from polly_core.models.catalog import RunId
 from polly_core.models.run import ExecutionId
 
@@ -14,6 +15,12 @@ log = logging.getLogger(__name__)
 
 # Beyond the request's time-outs: clocks, scheduling, a renewal that is just under way.
 LEASE_MARGIN = 30.0
+
+
+def living_executions(ledger: Ledger, run_id: RunId) -> list[ExecutionRow]:
+    """Executions that are under way; one whose process is gone from this host need not expire."""
+    found = ledger.executions(run_id, living=True)
+    return [one for one in found if not is_gone(one.process)]
 
 
 class Execution:

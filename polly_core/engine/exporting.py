@@ -11,7 +11,6 @@ from typing import IO, TypeVar
 
 from pydantic import Field
 
-from polly_core.catalog.connect import Connection
 from polly_core.catalog.ports import Reader
 from polly_core.engine.gather import gather
 from polly_core.engine.limiter import Limiter
@@ -76,7 +75,8 @@ def export_sheet(
     kind = format_of(request.path)
     fields = _fields(request.fields)
     with ExitStack() as stack:
-        connected = connector(_connection(request, surroundings), Retrier())
+        where = surroundings.connection(request.atlas_id, pool_size=request.concurrency)
+        connected = connector(where, Retrier())
         stack.callback(connected.close)
         pool = Pool(Limiter(request.concurrency), Gate())
         stack.callback(pool.close)
@@ -87,18 +87,6 @@ def export_sheet(
         columns = [*(SheetColumn(Column(name)) for name in FIXED), *layout.columns()]
         rows = _rows(spool, layout)
         return write_sheet(rows, columns, kind, stream, spreadsheet=request.spreadsheet)
-
-
-def _connection(request: ExportRequest, surroundings: Surroundings) -> Connection:
-    return Connection(
-        api_url=surroundings.api_url,
-        api_key=surroundings.api_key,
-        atlas_id=request.atlas_id,
-        s3_endpoint_url=surroundings.s3_endpoint_url,
-        connect_timeout=surroundings.connect_timeout,
-        read_timeout=surroundings.read_timeout,
-        pool_size=request.concurrency,
-    )
 
 
 def _fields(names: Sequence[str]) -> tuple[FieldPath, ...]:

@@ -14,7 +14,7 @@ from polly_core.engine.verifying import assertions_of
 from polly_core.errors import InvalidInput, RunMismatch, RunNotFound
 from polly_core.ledger.ledger import Ledger
 from polly_core.ledger.rows import RunRow
-from polly_core.models.catalog import AtlasId, CatalogRef, RunId
+from polly_core.models.catalog import CatalogRef, RunId
 from polly_core.models.change import Change
 from polly_core.models.operations import DESCRIPTIONS, RollbackSpec, UndoSpec
 from polly_core.models.run import ItemState, OperationName, RunOptions, RunSpec
@@ -164,15 +164,7 @@ def connection_for(
     if atlas_id is None:
         raise InvalidInput(f"run {request.run_id}: name the atlas it is to run on")
     options = request.options or (known.options if known else RunOptions())
-    return Connection(
-        api_url=surroundings.api_url,
-        api_key=surroundings.api_key,
-        atlas_id=AtlasId(atlas_id),
-        s3_endpoint_url=surroundings.s3_endpoint_url,
-        connect_timeout=surroundings.connect_timeout,
-        read_timeout=surroundings.read_timeout,
-        pool_size=options.concurrency,
-    )
+    return surroundings.connection(atlas_id, pool_size=options.concurrency)
 
 
 def _load(request: RunRequest) -> Loaded:

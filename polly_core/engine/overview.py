@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from polly_core.engine.process import is_gone
+from polly_core.engine.execution import living_executions
 from polly_core.engine.report import summarise
 from polly_core.engine.waves import WaveRange, ranges
 from polly_core.ledger.ledger import Ledger
@@ -81,9 +81,7 @@ def overview(ledger: Ledger, run: RunRow) -> Overview:
 
 def living(ledger: Ledger, run_id: RunId) -> tuple[Live, ...]:
     """Processes that execute the run; those of this host that are gone do not count."""
-    return tuple(
-        _live(one) for one in ledger.executions(run_id, living=True) if not is_gone(one.process)
-    )
+    return tuple(map(_live, living_executions(ledger, run_id)))
 
 
 def _live(one: ExecutionRow) -> Live:

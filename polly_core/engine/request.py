@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pydantic import Field, SecretStr
 
+from polly_core.catalog.connect import Connection
 from polly_core.models.catalog import AtlasId, RunId
 from polly_core.models.jsonvalue import JsonObject, Model
 from polly_core.models.run import OperationName, RunOptions
@@ -22,6 +23,18 @@ class Surroundings(Model):
     connect_timeout: float = Field(default=10.0, gt=0)
     read_timeout: float = Field(default=60.0, gt=0)
     allowed_modules: tuple[str, ...] = ()
+
+    def connection(self, atlas_id: AtlasId, *, pool_size: int) -> Connection:
+        """How to reach an atlas of the service with so many requests in flight."""
+        return Connection(
+            api_url=self.api_url,
+            api_key=self.api_key,
+            atlas_id=atlas_id,
+            s3_endpoint_url=self.s3_endpoint_url,
+            connect_timeout=self.connect_timeout,
+            read_timeout=self.read_timeout,
+            pool_size=pool_size,
+        )
 
 
 class RunRequest(Model):

@@ -27,13 +27,11 @@ class Attach(Transition):
     replaced, its tag and its link stay as they are unless the row says something else.
     """
 
+    calls_to_plan = True
+
     def __init__(self, spec: AttachSpec, *, saved_in: Path | None = None) -> None:
         super().__init__(saved_in=saved_in)
         self._spec = spec
-
-    @property
-    def calls_to_plan(self) -> bool:
-        return True
 
     def plan(
         self, reader: Reader, item: Item, record: DatasetRecord | None

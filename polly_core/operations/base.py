@@ -5,8 +5,16 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from polly_core.catalog.ports import Ports, Reader
-from polly_core.models.catalog import DatasetRecord, RunId, VersionId, VersionRecord, WriteStamp
-from polly_core.models.jsonvalue import JsonObject
+from polly_core.errors import NotFound
+from polly_core.models.catalog import (
+    DatasetId,
+    DatasetRecord,
+    RunId,
+    VersionId,
+    VersionRecord,
+    WriteStamp,
+)
+from polly_core.models.jsonvalue import JsonObject, digest
 from polly_core.models.run import (
     Applied,
     Invalid,
@@ -16,6 +24,7 @@ from polly_core.models.run import (
     Skipped,
     StepResult,
     Unchanged,
+    Wanted,
 )
 
 
@@ -122,6 +131,28 @@ class Operation(Protocol):
             full: read the content back as well.
         """
         ...
+
+
+def live(reader: Reader, dataset_id: DatasetId) -> DatasetRecord | None:
+    """The dataset as it stands; None where none is live."""
+    try:
+        return reader.dataset(dataset_id)
+    except NotFound:
+        return None
+
+
+def wanted_of(version: DatasetRecord | VersionRecord, metadata: JsonObject) -> Wanted:
+    """A versioned state that is to be again as it was once.
+
+    Args:
+        metadata: of that version.
+    """
+    return Wanted(
+        metadata_digest=digest(metadata),
+        data_type=version.data_type,
+        data_format=version.data_format,
+        data_location=version.data_location,
+    )
 
 
 def versions_after(

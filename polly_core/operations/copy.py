@@ -7,7 +7,7 @@ from polly_core.catalog.ports import Reader
 from polly_core.models.catalog import DatasetId, DatasetRecord
 from polly_core.models.operations import CopyOnExisting, CopySpec
 from polly_core.models.run import Invalid, Item, Planned, Skipped, StepResult, Unchanged
-from polly_core.operations.base import Draft, Drift
+from polly_core.operations.base import Draft, Drift, live
 from polly_core.operations.copying import Copying, ObjectsMissing
 from polly_core.operations.promotion import (
     LastCopy,
@@ -18,7 +18,7 @@ from polly_core.operations.promotion import (
     last_copy_in,
     there_then,
 )
-from polly_core.operations.sides import Side, last_ended, live, side_of
+from polly_core.operations.sides import Side, last_ended, side_of
 from polly_core.operations.transition import Transition
 
 FROM_COLUMN = "from_dataset_id"
@@ -77,6 +77,8 @@ class CopyDatasets(Transition):
     becomes of the source meanwhile changes nothing.
     """
 
+    calls_to_plan = True
+
     def __init__(
         self, spec: CopySpec, source: Reader, *, across: bool, saved_in: Path | None = None
     ) -> None:
@@ -85,10 +87,6 @@ class CopyDatasets(Transition):
         self._spec = spec
         self._source = source
         self._across = across
-
-    @property
-    def calls_to_plan(self) -> bool:
-        return True
 
     def plan(
         self, reader: Reader, item: Item, record: DatasetRecord | None

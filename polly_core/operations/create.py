@@ -45,12 +45,10 @@ class CreateDatasets(Transition):
     uploaded; the service has the last word.
     """
 
+    calls_to_plan = True
+
     def __init__(self, spec: CreateSpec) -> None:
         self._spec = spec
-
-    @property
-    def calls_to_plan(self) -> bool:
-        return True
 
     def plan(
         self, reader: Reader, item: Item, record: DatasetRecord | None

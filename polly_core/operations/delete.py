@@ -15,13 +15,11 @@ from polly_core.operations.transition import Transition
 class Delete(Transition):
     """Deletes each dataset; one that is deleted already is as wanted."""
 
+    calls_to_plan = True
+
     def __init__(self, spec: DeleteSpec, *, saved_in: Path | None = None) -> None:
         super().__init__(saved_in=saved_in)
         self._spec = spec
-
-    @property
-    def calls_to_plan(self) -> bool:
-        return True
 
     def plan(
         self, reader: Reader, item: Item, record: DatasetRecord | None

@@ -14,13 +14,11 @@ from polly_core.operations.transition import Transition
 class Detach(Transition):
     """Removes each file that a row names; how it stood is kept in the plan."""
 
+    calls_to_plan = True
+
     def __init__(self, spec: DetachSpec, *, saved_in: Path | None = None) -> None:
         super().__init__(saved_in=saved_in)
         self._spec = spec
-
-    @property
-    def calls_to_plan(self) -> bool:
-        return True
 
     def plan(
         self, reader: Reader, item: Item, record: DatasetRecord | None

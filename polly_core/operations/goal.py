@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from polly_core.catalog.ports import Reader
-from polly_core.errors import NotFound
 from polly_core.models.catalog import DatasetId, DatasetRecord, StudyId, VersionId, VersionRecord
 from polly_core.models.jsonvalue import JsonObject, Model
 from polly_core.models.operations import RollbackSpec
@@ -64,14 +63,6 @@ class Past:
 
     def _read_all(self) -> Sequence[VersionRecord]:
         return self._reader.versions(self._dataset_id, include_deleted=True)
-
-
-def live_record(reader: Reader, dataset_id: DatasetId) -> DatasetRecord | None:
-    """The dataset as it stands; None where none is live."""
-    try:
-        return reader.dataset(dataset_id)
-    except NotFound:
-        return None
 
 
 def recorded_of(row: JsonObject | None) -> Recorded:

@@ -6,11 +6,11 @@ from pathlib import Path
 from polly_core.catalog.ports import Reader
 from polly_core.errors import ObjectMissing, StorageDenied
 from polly_core.models.catalog import DatasetRecord, VersionRecord
-from polly_core.models.jsonvalue import JsonObject, digest
+from polly_core.models.jsonvalue import JsonObject
 from polly_core.models.operations import RollbackSpec
-from polly_core.models.run import Invalid, Item, Planned, Skipped, StudyTarget, Unchanged, Wanted
-from polly_core.operations.base import Draft
-from polly_core.operations.goal import NoGoal, Past, goal_of, live_record, recorded_of
+from polly_core.models.run import Invalid, Item, Planned, Skipped, StudyTarget, Unchanged
+from polly_core.operations.base import Draft, live, wanted_of
+from polly_core.operations.goal import NoGoal, Past, goal_of, recorded_of
 from polly_core.operations.keeping import Kept, keep
 from polly_core.operations.newrow import place_of
 from polly_core.operations.transition import Transition
@@ -39,18 +39,16 @@ class Rollback(Transition):
     """Makes each dataset what it was at a version: metadata, data, type, format, and the study
     where the ledger recorded it. Copies no data."""
 
+    calls_to_plan = True
+
     def __init__(self, spec: RollbackSpec, *, saved_in: Path | None = None) -> None:
         super().__init__(saved_in=saved_in)
         self._spec = spec
 
-    @property
-    def calls_to_plan(self) -> bool:
-        return True
-
     def plan(
         self, reader: Reader, item: Item, record: DatasetRecord | None
     ) -> Draft | Unchanged | Skipped | Invalid:
-        record = record or live_record(reader, item.dataset_id)
+        record = record or live(reader, item.dataset_id)
         past = Past(reader, item.dataset_id, record)
         try:
             version, notes = goal_of(self._spec, item.row, past)
@@ -80,7 +78,7 @@ class Rollback(Transition):
         planned = Planned(
             seen=record,
             patch=patch,
-            wanted=_wanted(goal) if patch or moved else None,
+            wanted=wanted_of(goal.version, goal.metadata) if patch or moved else None,
             study=goal.study if leaves else None,
             files_before=kept.before,
             saves=kept.saves,
@@ -104,7 +102,7 @@ def _revived(item: Item, past: Past, goal: _Goal) -> Draft:
         creates=item.dataset_id,
         ended=past.whole[0].version_id,
         patch=diff({}, goal.metadata),
-        wanted=_wanted(goal),
+        wanted=wanted_of(goal.version, goal.metadata),
         study=study if study and study.study_id else None,
         side_effects=("it is deleted and comes back", *goal.notes),
         not_recoverable=(*(() if study else (IN_NONE,)), NO_FILES),
@@ -126,16 +124,6 @@ def _study(row: JsonObject | None, version: VersionRecord) -> StudyTarget | None
     if version.version_id not in recorded.studies:
         return None
     return StudyTarget(study_id=recorded.studies[version.version_id])
-
-
-def _wanted(goal: _Goal) -> Wanted:
-    version = goal.version
-    return Wanted(
-        metadata_digest=digest(goal.metadata),
-        data_type=version.data_type,
-        data_format=version.data_format,
-        data_location=version.data_location,
-    )
 
 
 def _data_of(one: DatasetRecord | VersionRecord) -> tuple[str, str, str]:

@@ -44,14 +44,6 @@ def side_of(reader: Reader, record: DatasetRecord, *, files: bool = True) -> Sid
     return Side(reader, record, {file.file_name: file for file in found})
 
 
-def live(reader: Reader, dataset_id: DatasetId) -> DatasetRecord | None:
-    """The dataset, where it lives."""
-    try:
-        return reader.dataset(dataset_id)
-    except NotFound:
-        return None
-
-
 def last_ended(reader: Reader, dataset_id: DatasetId) -> VersionId | None:
     """The newest version of the earlier lives of a dataset that is not live; None had it none."""
     try:

@@ -39,6 +39,8 @@ class Transition:
 
     _saved_in: Path | None = None
 
+    calls_to_plan = False
+
     def __init__(self, *, saved_in: Path | None = None) -> None:
         """Take the folder below which each run saves the bytes it is told to save."""
         self._saved_in = saved_in
@@ -47,10 +49,6 @@ class Transition:
     def _fetcher(self) -> Fetcher:
         """Of the bytes that items bring along."""
         return Fetcher()
-
-    @property
-    def calls_to_plan(self) -> bool:
-        return False
 
     def plan(
         self,

@@ -8,10 +8,9 @@ alone as a whole and listed for a decision.
 from pathlib import Path
 
 from polly_core.catalog.ports import Reader
-from polly_core.errors import NotFound
 from polly_core.models.catalog import DatasetRecord, VersionId
 from polly_core.models.fieldpath import FieldPath
-from polly_core.models.jsonvalue import JsonObject, Model, digest
+from polly_core.models.jsonvalue import Model
 from polly_core.models.run import (
     WRITTEN,
     Invalid,
@@ -22,9 +21,8 @@ from polly_core.models.run import (
     StepResult,
     StudyTarget,
     Unchanged,
-    Wanted,
 )
-from polly_core.operations.base import Draft
+from polly_core.operations.base import Draft, live, wanted_of
 from polly_core.operations.keeping import keep
 from polly_core.operations.stepping import DATASET
 from polly_core.operations.transition import Transition
@@ -55,6 +53,8 @@ class Undo(Transition):
         save_bytes: download the files that it removes, below ``saved_in``.
     """
 
+    calls_to_plan = True
+
     def __init__(
         self,
         fields: tuple[FieldPath, ...] | None = None,
@@ -66,10 +66,6 @@ class Undo(Transition):
         self._fields = fields
         self._save_bytes = save_bytes
 
-    @property
-    def calls_to_plan(self) -> bool:
-        return True
-
     def plan(
         self, reader: Reader, item: Item, record: DatasetRecord | None
     ) -> Draft | Unchanged | Skipped | Invalid:
@@ -80,7 +76,7 @@ class Undo(Transition):
             )
         if undone.planned.triggers:
             return Skipped(reason="an ingestion that was asked for cannot be taken back")
-        record = record or _record(reader, undone)
+        record = record or live(reader, undone.planned.dataset_id)
         if undone.planned.deletes:
             return self._revive(reader, undone, record)
         if undone.planned.seen is None:
@@ -106,7 +102,7 @@ class Undo(Transition):
             creates=seen.dataset_id,
             ended=seen.version_id,
             patch=diff({}, metadata),
-            wanted=_wanted(seen, metadata),
+            wanted=wanted_of(seen, metadata),
             study=StudyTarget(study_id=seen.study_id) if seen.study_id else None,
             attach=back.attach,
             not_recoverable=back.lost,
@@ -181,25 +177,9 @@ class Undo(Transition):
         return Draft(planned, content.metadata if content.patch else None)
 
 
-def _record(reader: Reader, undone: Undone) -> DatasetRecord | None:
-    try:
-        return reader.dataset(undone.planned.dataset_id)
-    except NotFound:
-        return None
-
-
 def _decide(reason: str, record: DatasetRecord | None) -> Invalid:
     seen = record.version_id if record else None
     return Invalid(reasons=(DECISION + reason,), version_seen=seen)
-
-
-def _wanted(seen: DatasetRecord, metadata: JsonObject) -> Wanted:
-    return Wanted(
-        metadata_digest=digest(metadata),
-        data_type=seen.data_type,
-        data_format=seen.data_format,
-        data_location=seen.data_location,
-    )
 
 
 def _study_back(undone: Undone, record: DatasetRecord) -> tuple[StudyTarget | None, list[str]]:

@@ -13,9 +13,9 @@ from polly_core.models.catalog import AtlasId, CatalogRef, DatasetId
 from polly_core.models.operations import CopyOnExisting, CopySpec
 from polly_core.models.run import FileState, Planned
 from polly_core.models.selection import SelectionKind
+from polly_core.operations.base import live
 from polly_core.operations.copy import FROM_COLUMN, CopyDatasets
 from polly_core.operations.promotion import BASE_KEY, LastCopy
-from polly_core.operations.sides import live
 from polly_core.operations.stepping import DATA, file_location, location_of
 
 LOOKUP = 500

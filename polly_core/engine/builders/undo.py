@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from polly_core.engine.builders.base import Built, Found, Workshop
-from polly_core.engine.process import is_gone
+from polly_core.engine.execution import living_executions
 from polly_core.errors import InvalidInput, RunBusy
 from polly_core.ledger.ledger import Ledger
 from polly_core.ledger.rows import ItemRow
@@ -17,9 +17,7 @@ def build(workshop: Workshop) -> Built:
     """Raises ``RunBusy`` while a process executes the run that is to be undone."""
     wanted = workshop.description(UndoSpec)
     ledger = workshop.ledger
-    executions = ledger.executions(wanted.run_id, living=True)
-    # One that was killed on this host need not expire first.
-    living = [one for one in executions if not is_gone(one.process)]
+    living = living_executions(ledger, wanted.run_id)
     if living:
         raise RunBusy(
             f"run {wanted.run_id} is being executed by {living[0].process}; cancel it first: "

@@ -40,7 +40,7 @@ def command(
     """
     with open_ledger_here() as ledger:
         undone = ledger.find_run(run)
-    chosen = None if ids is None else list(_ids(ids))
+    chosen = None if ids is None else _ids(ids)
     named = None if fields is None else [name.strip() for name in fields.split(",")]
     form: JsonObject = {
         "undo_of": undone.run_id,
@@ -65,6 +65,10 @@ def command(
 
 
 def _ids(name: str) -> list[DatasetId]:
-    if name == "-":
-        return list(ids_of(sys.stdin.buffer, "stdin"))
-    return list(read_ids(Path(name)))
+    found = list(ids_of(sys.stdin.buffer, "stdin") if name == "-" else read_ids(Path(name)))
+    if not found:
+        # Taken for "not given" it would undo the whole run.
+        raise click.UsageError(
+            "--ids names no dataset; leave it away to undo all that the run wrote"
+        )
+    return found

@@ -14,7 +14,7 @@ from polly_core.engine.verifying import assertions_of
 from polly_core.errors import InvalidInput, RunMismatch, RunNotFound
 from polly_core.ledger.ledger import Ledger
 from polly_core.ledger.rows import RunRow
-from polly_core.models.catalog import CatalogRef, RunId
+from polly_core.models.catalog import AtlasId, CatalogRef, RunId
 from polly_core.models.change import Change
 from polly_core.models.operations import DESCRIPTIONS, RollbackSpec, UndoSpec
 from polly_core.models.run import ItemState, OperationName, RunOptions, RunSpec
@@ -156,15 +156,21 @@ def _elsewhere(known: RunRow, here: CatalogRef) -> RunMismatch:
     )
 
 
-def connection_for(
-    request: RunRequest, surroundings: Surroundings, known: RunRow | None
-) -> Connection:
-    """How to reach the atlas of the request, or of the run it takes up."""
-    atlas_id = request.atlas_id or (known.spec.catalog.atlas_id if known else None)
-    if atlas_id is None:
-        raise InvalidInput(f"run {request.run_id}: name the atlas it is to run on")
-    options = request.options or (known.options if known else RunOptions())
-    return surroundings.connection(atlas_id, pool_size=options.concurrency)
+def atlas_of(request: RunRequest, ledger: Ledger, known: RunRow | None) -> AtlasId:
+    """The atlas of the request, of the run it takes up, or of the run it undoes.
+
+    Raises:
+        InvalidInput: nothing says which.
+        RunNotFound: the run that is to be undone is not in the ledger.
+    """
+    if request.atlas_id is not None:
+        return request.atlas_id
+    if known is not None:
+        return known.spec.catalog.atlas_id
+    if request.operation is OperationName.UNDO:
+        undone = described(UndoSpec, request.change or {}).run_id
+        return ledger.run(undone).spec.catalog.atlas_id
+    raise InvalidInput(f"run {request.run_id}: name the atlas it is to run on")
 
 
 def _load(request: RunRequest) -> Loaded:

@@ -15,7 +15,7 @@ from polly_core.engine.meter import Meter, Progress
 from polly_core.engine.opening import (
     Connector,
     Opened,
-    connection_for,
+    atlas_of,
     known_run,
     open_run,
     over_http,
@@ -465,7 +465,9 @@ def open_session(
         options = request.options or (known.options if known else RunOptions())
         limiter = Limiter(options.concurrency)
         retrier = Retrier(on_retry=_reads_report(limiter))
-        connected = connector(connection_for(request, surroundings, known), retrier)
+        atlas_id = atlas_of(request, ledger, known)
+        where = surroundings.connection(atlas_id, pool_size=options.concurrency)
+        connected = connector(where, retrier)
         stack.callback(connected.close)
         opened = open_run(request, surroundings, ledger, connected)
         session = Session(opened, surroundings, ledger, limiter=limiter, hook=hook)

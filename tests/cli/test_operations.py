@@ -35,6 +35,17 @@ def _counts(user: User, operation: str, *words: str) -> JsonObject:
     return found
 
 
+def test_an_empty_list_of_ids_is_not_taken_for_the_whole_run(user: User) -> None:
+    ids = user.file("ids.txt", "D0000\n")
+    words = ("--ids", ids, "--dry-run", "--output", "json")
+    said = user.types("delete", "--atlas", user.atlas_id, *words)
+    run_id = json.loads(said.out)["run_id"]
+    none = user.file("none.txt", "# none\n")
+    said = user.types("undo", run_id, "--ids", none, "--yes")
+    assert said.code == 2
+    assert "--ids names no dataset" in said.err
+
+
 def test_each_operation_plans_what_its_options_say(user: User) -> None:
     user.file("a.csv", "1,2\n")
     files = user.file("files.csv", "dataset_id,file,tag\nD0000,a.csv,raw\nD0001,a.csv,\n")

@@ -41,23 +41,18 @@ def command(
     with open_ledger_here() as ledger:
         undone = ledger.find_run(run)
     chosen = None if ids is None else _ids(ids)
-    named = None if fields is None else [name.strip() for name in fields.split(",")]
-    form: JsonObject = {
-        "undo_of": undone.run_id,
-        "dataset_ids": [*chosen] if chosen is not None else [],
-        "fields": [*named] if named is not None else [],
-        "save_bytes": save_bytes,
-    }
-    change: JsonObject = {
-        "run_id": undone.run_id,
-        "dataset_ids": [*chosen] if chosen is not None else None,
-        "fields": [*named] if named is not None else None,
-        "save_bytes": save_bytes,
-    }
+    part: JsonObject = {}
+    if chosen is not None:
+        part["dataset_ids"] = [*chosen]
+    if fields is not None:
+        part["fields"] = [name.strip() for name in fields.split(",")]
+    part["save_bytes"] = save_bytes
     asked = Asked(
         operation=OperationName.UNDO,
         atlas=undone.spec.catalog.atlas_id,
-        described=Described(change=change, form=form),
+        described=Described(
+            change={"run_id": undone.run_id, **part}, form={"undo_of": undone.run_id, **part}
+        ),
         selection=Selection(written_by=undone.run_id),
         running=running,
     )

@@ -185,27 +185,32 @@ class ExecutionForm(Form):
         return self
 
     def options(self) -> RunOptions | None:
-        """The options as the core knows them; None when none was given.
+        """The options as the core knows them, those alone that were given; None when none was.
 
-        A run that is taken up then keeps its own.
+        A run that is taken up keeps its own otherwise.
         """
-        if not self.model_fields_set - {"run_id", "plan_first", "yes", "approval_timeout"}:
+        given = self.model_fields_set - {"run_id", "plan_first", "yes", "approval_timeout"}
+        if not given:
             return None
-        return RunOptions(
-            concurrency=self.concurrency,
-            shard_size=self.shard_size,
-            budget=parse_budget(self.budget)[0] or DEFAULT_BUDGET,
-            budgets=parse_budget(self.budget)[1],
-            tolerate=Allowance.parse(self.tolerate),
-            verify=self.verify,
-            on_lease=self.on_lease,
-            priority=self.priority or None,
-            patience=self.patience,
-            waves=waves_of(self.waves),
-            approval=self.approval,
-            repeat_unknown=self.repeat_unknown,
-            assertions=tuple(self.assertions),
-        )
+        whole, single = parse_budget(self.budget)
+        values: dict[str, object] = {
+            "concurrency": self.concurrency,
+            "shard_size": self.shard_size,
+            "budget": whole or DEFAULT_BUDGET,
+            "tolerate": Allowance.parse(self.tolerate),
+            "verify": self.verify,
+            "on_lease": self.on_lease,
+            "priority": self.priority or None,
+            "patience": self.patience,
+            "waves": waves_of(self.waves),
+            "approval": self.approval,
+            "repeat_unknown": self.repeat_unknown,
+            "assertions": tuple(self.assertions),
+        }
+        chosen = {name: values[name] for name in given}
+        if "budget" in given:
+            chosen["budgets"] = single
+        return RunOptions.model_validate(chosen)
 
 
 def waves_of(text: str) -> tuple[Wave, ...]:

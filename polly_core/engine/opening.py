@@ -89,15 +89,16 @@ def open_run(
     resolved = _resolve(request, surroundings, ledger, connected, known)
     # Everything that can be refused is, before the ledger hears of the run.
     built = _built(resolved, surroundings, ledger, connected)
+    options = options_of(request, known)
     run = ledger.create_run(
         request.run_id,
         resolved.spec,
-        request.options or (known.options if known else RunOptions()),
+        options,
         flow_run_id=request.flow_run_id,
         origin=_origin(resolved.spec),
     )
-    if request.options is not None and request.options != run.options:
-        ledger.set_options(request.run_id, request.options)
+    if request.options is not None and options != run.options:
+        ledger.set_options(request.run_id, options)
         run = ledger.run(request.run_id)
     return Opened(run, known is not None, connected, built, resolved.selection_file, resolved.plan)
 
@@ -154,6 +155,15 @@ def _elsewhere(known: RunRow, here: CatalogRef) -> RunMismatch:
         f"run {known.run_id} belongs to {there} (instance {there.instance_id}), this is {here} "
         f"(instance {here.instance_id}); use the service it was started on"
     )
+
+
+def options_of(request: RunRequest, known: RunRow | None) -> RunOptions:
+    """How the run is executed: what is not given stays as it is recorded, approval included."""
+    kept = known.options if known else RunOptions()
+    given = request.options
+    if given is None:
+        return kept
+    return kept.model_copy(update={name: getattr(given, name) for name in given.model_fields_set})
 
 
 def atlas_of(request: RunRequest, ledger: Ledger, known: RunRow | None) -> AtlasId:

@@ -18,6 +18,7 @@ from polly_core.engine.opening import (
     atlas_of,
     known_run,
     open_run,
+    options_of,
     over_http,
 )
 from polly_core.engine.outage import Outage
@@ -462,7 +463,7 @@ def open_session(
     with ExitStack() as stack:
         ledger = stack.enter_context(open_ledger(surroundings.ledger_url))
         known = known_run(ledger, request)
-        options = request.options or (known.options if known else RunOptions())
+        options = options_of(request, known)
         limiter = Limiter(options.concurrency)
         retrier = Retrier(on_retry=_reads_report(limiter))
         atlas_id = atlas_of(request, ledger, known)

@@ -10,7 +10,7 @@ from polly_core.errors import InvalidInput, RunMismatch, RunNotFound
 from polly_core.ledger.ledger import open_ledger
 from polly_core.models.catalog import RunId
 from polly_core.models.jsonvalue import JsonObject
-from polly_core.models.run import ItemState, RunState
+from polly_core.models.run import Approval, ItemState, RunOptions, RunState, Wave
 from polly_core.models.selection import Selection
 from polly_core.testing.fake import FakeCatalog
 from tests.engine.rig import SET_REVIEWED, Rig
@@ -159,6 +159,21 @@ def test_a_resume_may_use_other_options(rig: Rig) -> None:
         assert session.options.concurrency == 7
     with rig.session(RunRequest(run_id=request.run_id)) as session:
         assert session.options.concurrency == 7, "they are kept"
+
+
+def test_what_a_resume_does_not_say_stays(rig: Rig) -> None:
+    """A resume that asks for more requests in flight does not do away with the approval."""
+    rig.fill(3)
+    wave = Wave.parse("1")
+    request = rig.request(approval=Approval.PLAN, waves=(wave,), assertions=("dataset_id",))
+    _open(rig, request)
+    faster = RunRequest(run_id=request.run_id, options=RunOptions(concurrency=7))
+    for again in (faster, RunRequest(run_id=request.run_id)):
+        with rig.session(again) as session:
+            assert session.options.concurrency == 7
+            assert (session.options.approval, session.options.waves) == (Approval.PLAN, (wave,))
+            assert session.options.assertions == ("dataset_id",)
+            assert session.options.shard_size == 20
 
 
 def test_flow_runs_are_kept(rig: Rig) -> None:

@@ -37,7 +37,7 @@ from polly_core.ledger.rows import Claim, PlanRow
 from polly_core.models.catalog import VersionId
 from polly_core.models.run import ItemState, StepResult, StopReason
 from polly_core.operations.keeping import saved_files
-from polly_core.operations.orphans import orphans, wrote_documents
+from polly_core.operations.orphans import orphans
 
 log = logging.getLogger(__name__)
 
@@ -308,7 +308,7 @@ class ShardRun:
         )
 
     def _moved(self, work: Work, reason: str) -> None:
-        if wrote_documents(work.done):
+        if any(one.changes_catalog for one in work.done):
             said = f"{reason}; done before: {', '.join(one.step for one in work.done)}"
             self._end(work, ItemState.FAILED, said)
         else:

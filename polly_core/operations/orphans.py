@@ -1,7 +1,7 @@
 """Objects that an item put into the store and that nothing of it refers to in the end."""
 
 from polly_core.models.run import Planned, StepResult
-from polly_core.operations.stepping import ATTACH, DATA, DATASET, OBJECT, SAVE
+from polly_core.operations.stepping import ATTACH, DATA, DATASET, OBJECT
 
 
 def orphans(planned: Planned, done: tuple[StepResult, ...]) -> tuple[str, ...]:
@@ -12,10 +12,3 @@ def orphans(planned: Planned, done: tuple[StepResult, ...]) -> tuple[str, ...]:
         if ATTACH + file.file_name not in steps:
             unused.add(OBJECT + file.file_name)
     return tuple(one.location for one in done if one.step in unused and one.location)
-
-
-def wrote_documents(done: tuple[StepResult, ...]) -> bool:
-    """Whether anything in the catalog was changed: uploads and saved bytes change nothing."""
-    return any(
-        result.step != DATA and not result.step.startswith((OBJECT, SAVE)) for result in done
-    )

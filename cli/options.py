@@ -117,8 +117,8 @@ def _running(given: Given) -> Running:
         options.update(_budgets(given["budget"]))
     if given["waves"] is not None:
         options["waves"] = _waves(given["waves"])
-    if given["assert"]:
-        options["assertions"] = Assertions(given["assert"]).texts
+    if given["assert"] or given.get("no_assert"):
+        options["assertions"] = _assertions(given)
     return Running(
         run_id=_uuid(given["run_id"]),
         options=checked(RunOptions, **options) if options else None,
@@ -136,10 +136,18 @@ def _budgets(text: str) -> dict[str, object]:
 
 
 def _waves(text: str) -> tuple[Wave, ...]:
+    if text == "none":
+        return ()
     try:
         return tuple(Wave.parse(part.strip()) for part in text.split(","))
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--waves") from None
+
+
+def _assertions(given: Given) -> tuple[str, ...]:
+    if given["assert"] and given.get("no_assert"):
+        raise click.UsageError("--assert and --no-assert exclude each other; give one of them")
+    return Assertions(given["assert"]).texts
 
 
 def _allowance(name: str, text: str) -> Allowance:
@@ -201,7 +209,7 @@ _OPTIONS: Flags = {
         "help": "How long nothing may get through before the run stops (300).",
     },
     "--waves": {
-        "metavar": "N,N%,…",
+        "metavar": "N,N%,…|none",
         "help": "First so many, verified, then the next; the last size is repeated.",
     },
     "--approval": {
@@ -225,6 +233,9 @@ _RUN_ID: Flags = {
         "metavar": "UUID",
         "help": "The ingestion_run_id; given again it takes the run up.",
     }
+}
+_NO_ASSERT: Flags = {
+    "--no-assert": {"is_flag": True, "help": "Go on without the assertions that are recorded."}
 }
 _YES: Flags = {"--yes": {"is_flag": True, "help": "Do not ask."}}
 _DRY: Flags = {"--dry-run": {"is_flag": True, "help": "Plan and show; write nothing."}}
@@ -252,7 +263,9 @@ takes_planning = gathered(
 )
 """The same where nothing is written."""
 takes_options = gathered(
-    "running", {**_OPTIONS, **_YES}, lambda given: _running({**given, "run_id": None})
+    "running",
+    {**_OPTIONS, **_NO_ASSERT, **_YES},
+    lambda given: _running({**given, "run_id": None})
 )
 """The same for a run that is already named."""
 

@@ -12,6 +12,7 @@ from polly_core.models.jsonvalue import JsonObject
 from polly_core.models.run import (
     ItemState,
     OperationName,
+    RunOptions,
     RunState,
     RunSummary,
     StopReason,
@@ -93,9 +94,14 @@ def test_a_wave_that_breaks_one_is_the_last(rig: Rig) -> None:
     assert summary.exit_code == 1
     assert summary.counts.by_state == {ItemState.APPLIED: 5, ItemState.PLANNED: 3}
     assert summary.message.startswith("wave 2 of 3: 2 written datasets break an assertion")
-    # Somebody decides that it may be so: other options, no assertion.
-    request = RunRequest(run_id=summary.run_id, options=rig.request(waves=waves).options)
-    assert _in_waves(rig, request).exit_code == 0
+    # What a resume does not name, the assertion, stands.
+    kept = RunRequest(run_id=summary.run_id, options=rig.request(waves=waves).options)
+    again = _in_waves(rig, kept)
+    assert (again.exit_code, again.stop) == (1, StopReason.VERIFICATION)
+    assert len(rig.fake.writes) == 5
+    # Somebody decides that it may be so.
+    without = RunRequest(run_id=summary.run_id, options=RunOptions(assertions=()))
+    assert _in_waves(rig, without).exit_code == 0
     assert len(rig.fake.writes) == 8
 
 

@@ -12,6 +12,7 @@ from polly_core.ledger.rows import RunRow
 from polly_core.models.catalog import RunId
 from polly_core.models.run import RunState
 from polly_core.planning.plan import PlanFile, read_plan
+from polly_core.planning.wording import counted
 
 
 @click.command()
@@ -36,7 +37,7 @@ def command(plan_file: str, running: Running, output: str) -> int:
     if running.dry_run:
         return 0
     to_write = planned.plan.summary.counts.get("planned", 0)
-    if to_write and not running.yes and not confirmed(f"Write {to_write} datasets?"):
+    if to_write and not running.yes and not confirmed(f"Write {counted(to_write, 'dataset')}?"):
         return 130
     return tell(carry_out(request.operation, {"run": {"run_id": request.run_id}}), output)
 

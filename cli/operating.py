@@ -37,6 +37,7 @@ from polly_core.models.catalog import AtlasId, RunId
 from polly_core.models.jsonvalue import JsonObject, Model
 from polly_core.models.run import OperationName
 from polly_core.models.selection import Selection
+from polly_core.planning.wording import counted
 
 
 class Described(Model):
@@ -105,7 +106,7 @@ def operate(asked: Asked, output: str) -> int:
     to_write = planned.plan.summary.counts.get("planned", 0)
     if running.dry_run:
         return _end_dry_run(planned, output)
-    if to_write and not confirmed(f"{asked.operation.value} {to_write} items?"):
+    if to_write and not confirmed(f"{asked.operation.value} {counted(to_write, 'item')}?"):
         click.echo(
             f"nothing was written; polly-bulk resume {request.run_id} applies this plan", err=True
         )

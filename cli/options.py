@@ -263,9 +263,7 @@ takes_planning = gathered(
 )
 """The same where nothing is written."""
 takes_options = gathered(
-    "running",
-    {**_OPTIONS, **_NO_ASSERT, **_YES},
-    lambda given: _running({**given, "run_id": None})
+    "running", {**_OPTIONS, **_NO_ASSERT, **_YES}, lambda given: _running({**given, "run_id": None})
 )
 """The same for a run that is already named."""
 

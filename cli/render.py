@@ -56,7 +56,7 @@ def next_steps(summary: RunSummary) -> Iterator[str]:
     if summary.broken or summary.stop is StopReason.VERIFICATION:
         yield f"  what is not as promised or asserted: polly-bulk verify {summary.run_id}"
     if summary.stop is StopReason.VERIFICATION:
-        yield f"  where a broken assertion may stand: polly-bulk resume {summary.run_id} --no-assert"
+        yield f"  to go on with it as it is: polly-bulk resume {summary.run_id} --no-assert"
     if summary.counts.not_well:
         yield f"  what did not end well: polly-bulk report {summary.run_id} --only not-well"
 

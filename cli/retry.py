@@ -6,6 +6,7 @@ from cli.options import Running, output_option, takes_options
 from cli.working import carry_out, confirmed, open_ledger_here, run_parameters, tell
 from polly_core.engine.report import summarise
 from polly_core.models.run import RETRIED, ItemState, RunState
+from polly_core.planning.wording import counted
 
 _CHOICES = sorted(state.value for state in RETRIED)
 
@@ -33,7 +34,7 @@ def command(run: str, only: tuple[str, ...], running: Running, output: str) -> i
         if number == 0:
             click.echo(f"nothing to retry: no item of run {known.run_id} ended so", err=True)
             return tell(summarise(ledger, known), output)
-        if not running.yes and not confirmed(f"Plan {number} items again and write them?"):
+        if not running.yes and not confirmed(f"Plan {counted(number, 'item')} again and write?"):
             return 130
         ledger.reopen(known.run_id, states=states)
         ledger.set_state(known.run_id, RunState.SELECTED)

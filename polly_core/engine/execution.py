@@ -23,6 +23,14 @@ def living_executions(ledger: Ledger, run_id: RunId) -> list[ExecutionRow]:
     return [one for one in found if not is_gone(one.process)]
 
 
+def bury_the_dead(ledger: Ledger, run_id: RunId) -> bool:
+    """End a run's executions whose process is gone from this host; whether there were any."""
+    dead = [one for one in ledger.executions(run_id, living=True) if is_gone(one.process)]
+    for execution in dead:
+        ledger.declare_dead(execution.execution_id)
+    return bool(dead)
+
+
 class Execution:
     """Begun at once, renewed in the background, ended by ``close``.
 
@@ -55,10 +63,8 @@ class Execution:
         return not living or living[0].execution_id == self.execution_id
 
     def bury_the_dead(self) -> None:
-        """Executions whose process is gone from this host need not expire first."""
-        for execution in self._ledger.executions(self._run_id, living=True):
-            if is_gone(execution.process):
-                self._ledger.declare_dead(execution.execution_id)
+        """Executions of the run whose process is gone from this host need not expire first."""
+        bury_the_dead(self._ledger, self._run_id)
 
     def close(self) -> None:
         """Free what it owns and add its time to the run's.

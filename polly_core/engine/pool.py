@@ -1,5 +1,7 @@
 """The worker threads of one process and run, and the gate that requests pass."""
 
+import heapq
+import itertools
 import threading
 import time
 from collections import deque
@@ -79,7 +81,8 @@ class Pool:
         self._lock = threading.Lock()
         self._reads: deque[Job] = deque()
         self._calls: deque[Job] = deque()
-        self._writes: deque[Job] = deque()
+        self._writes: list[tuple[int, int, Job]] = []
+        self._numbers = itertools.count()
         self._admitted: SimpleQueue[tuple[bool, Job] | None] = SimpleQueue()
         self._reading = 0
         self._in_flight = 0
@@ -101,15 +104,18 @@ class Pool:
         """Writes that are queued and not started."""
         return len(self._writes)
 
-    def submit(self, kind: Kind, job: Job) -> None:
-        """Queue a job; it starts when a thread, a slot and the gate allow."""
+    def submit(self, kind: Kind, job: Job, *, turn: int = 0) -> None:
+        """Queue a job; it starts when a thread, a slot and the gate allow.
+
+        Writes start by their turn, the lowest first, and then as they came.
+        """
         with self._lock:
             if kind is Kind.READ:
                 self._reads.append(job)
             elif kind is Kind.CALL:
                 self._calls.append(job)
             else:
-                self._writes.append(job)
+                heapq.heappush(self._writes, (turn, next(self._numbers), job))
             self._admit()
 
     def wake(self) -> None:
@@ -120,8 +126,9 @@ class Pool:
     def close(self) -> None:
         """Let the threads end once what they do is done; queued jobs are not started."""
         with self._lock:
-            for queued in (self._reads, self._calls, self._writes):
-                queued.clear()
+            self._reads.clear()
+            self._calls.clear()
+            self._writes.clear()
         for _ in self._threads:
             self._admitted.put(None)
 
@@ -133,7 +140,7 @@ class Pool:
             if self._calls:
                 job = self._calls.popleft()
             elif self._writes and self._gate.closed_for()[0] <= 0:
-                job = self._writes.popleft()
+                job = heapq.heappop(self._writes)[2]
             else:
                 return
             self._in_flight += 1

@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 
 from polly_core.catalog.ports import Reader
 from polly_core.engine.events import Stage, Work
-from polly_core.engine.execution import Execution
+from polly_core.engine.execution import Execution, bury_the_dead
 from polly_core.engine.freeze import PAGE_SIZE
 from polly_core.engine.points import Point
 from polly_core.engine.shard import SETTLE_MARGIN, Engine, ShardRun
 from polly_core.errors import CatalogError, RunBusy
 from polly_core.ledger.rows import Claim, Holders, ItemRow, RunRow, ShardNo, ShardRow
-from polly_core.models.catalog import DatasetId, DatasetRecord
+from polly_core.models.catalog import DatasetId, DatasetRecord, RunId
 from polly_core.models.run import ItemState, OnLease
 from polly_core.operations.stepping import version_made
 
@@ -139,6 +139,8 @@ class Runner:
         while not self.engine.stop.is_set():
             holders = recorder.call(lambda: recorder.ledger.lease(claim, wanted))
             held = holders.by_dataset
+            if self._freed(set(held.values())):
+                continue
             if not held or self.run.options.on_lease is OnLease.REFUSE:
                 self._outwait(holders)
                 return self._without_held(run, rows, holders)
@@ -147,6 +149,12 @@ class Runner:
             recorder.call(lambda granted=granted: recorder.ledger.release(claim, granted))  # type: ignore[misc]
             self.engine.stop.wait(POLL_SECONDS)
         return []
+
+    def _freed(self, runs: set[RunId]) -> bool:
+        """Whether a run that holds something died on this host: its leases need not expire."""
+        recorder = self.engine.recorder
+        freed = [recorder.call(lambda run=run: bury_the_dead(recorder.ledger, run)) for run in runs]  # type: ignore[misc]
+        return any(freed)
 
     def _without_held(self, run: ShardRun, rows: list[ItemRow], holders: Holders) -> list[ItemRow]:
         """Refuse by name what another run holds. What may have been sent before stays open."""

@@ -182,7 +182,11 @@ class ShardRun:
         work.sending = False
         step: Callable[[Work], Event] = getattr(jobs, work.stage.value)
         self._running += 1
-        self._engine.pool.submit(self._kind(work), lambda: self._events.put(step(work)))
+        # Shards that share the slots evenly would end together, and leave them empty while the next
+        # ones are read: the earlier one goes first.
+        self._engine.pool.submit(
+            self._kind(work), lambda: self._events.put(step(work)), turn=self._claim.shard
+        )
 
     def _kind(self, work: Work) -> Kind:
         if work.stage is Stage.SEND:

@@ -25,9 +25,9 @@ def actions_of(planned: Planned) -> tuple[str, ...]:
     if planned.data is not None or _moves_data(planned):
         found.append("replace the data" if planned.seen else "put the data in")
     if planned.attach:
-        found.append(f"attach {_files(len(planned.attach))}")
+        found.append(f"attach {counted(len(planned.attach), 'file')}")
     if planned.detach:
-        found.append(f"detach {_files(len(planned.detach))}")
+        found.append(f"detach {counted(len(planned.detach), 'file')}")
     return tuple(found)
 
 
@@ -36,8 +36,9 @@ def _moves_data(planned: Planned) -> bool:
     return bool(seen and wanted and wanted.data_location not in {None, seen.data_location})
 
 
-def _files(number: int) -> str:
-    return "1 file" if number == 1 else f"{number} files"
+def counted(number: int, noun: str) -> str:
+    """A number of things in words, for example ``1 file`` or ``2 files``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def change_text(

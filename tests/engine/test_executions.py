@@ -180,6 +180,24 @@ def test_another_run_settles_nothing_but_waits_for_the_dead_runs_lease(real: Rea
         assert state.versions == (3 if name in applied else 2)
 
 
+def test_another_run_need_not_wait_for_the_lease_of_a_process_dead_on_this_host(
+    real: RealRig,
+) -> None:
+    """Its writes of before are settled by its own resume, never overwritten in silence."""
+    real.fill(NUMBER)
+    first = real.request()
+    assert run_child(Job(first, real.surroundings(), at=Point.ANSWERED, passing=5)) == -9
+    with open_ledger(real.ledger_url) as ledger:
+        assert ledger.executions(first.run_id, living=True), "its lease has not expired"
+    change = {"steps": [{"set": "second", "value": True}]}
+    summary = real.run(real.request(change=change))  # type: ignore[arg-type]
+    assert summary.counts.by_state == {ItemState.APPLIED: NUMBER}
+    again = real.take_up(first)
+    assert again.state is RunState.FINISHED
+    assert not again.counts.of(ItemState.UNKNOWN, ItemState.CONFLICT, ItemState.FAILED)
+    assert all(state.metadata["second"] is True for state in real.standing().values())
+
+
 def test_an_execution_that_was_taken_over_stops_writing(real: RealRig) -> None:
     """It is halted between intent and writes, outlives its lease, and wakes up later."""
     real.fill(NUMBER)

@@ -127,6 +127,18 @@ def test_calls_go_before_writes() -> None:
         assert [jobs.started.get(timeout=60) for _ in range(3)] == ["first", "call", "write"]
 
 
+def test_writes_go_by_their_turn_and_then_as_they_came() -> None:
+    jobs = _Blocking()
+    with _pool(ceiling=1) as pool:
+        pool.submit(Kind.WRITE, lambda: jobs.job("first"), turn=9)
+        assert jobs.started.get(timeout=60) == "first"
+        for name, turn in (("later", 2), ("sooner", 1), ("later still", 2), ("sooner yet", 1)):
+            pool.submit(Kind.WRITE, lambda name=name: jobs.job(name), turn=turn)  # type: ignore[misc]
+        jobs.go_on.set()
+        found = [jobs.started.get(timeout=60) for _ in range(4)]
+        assert found == ["sooner", "sooner yet", "later", "later still"]
+
+
 def test_closing_starts_nothing_more() -> None:
     jobs = _Blocking()
     with _pool(ceiling=1) as pool:

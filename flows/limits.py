@@ -1,7 +1,7 @@
 """The global limit that all runs together respect: slots are requests in flight to the service."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Self
@@ -68,11 +68,16 @@ class Slots:
         self._let_go()
 
     @contextmanager
-    def let_go(self) -> Iterator[None]:
-        """Leave them to other runs inside: nothing is sent for a while. Raises as entering."""
+    def let_go(self, *, for_good: Callable[[], bool] = lambda: False) -> Iterator[None]:
+        """Leave them to other runs inside: nothing is sent for a while. Raises as entering.
+
+        Args:
+            for_good: asked at the end; true where they are needed no more.
+        """
         self._let_go()
         yield
-        self._held = _acquire(self._slots, self._name)
+        if not for_good():
+            self._held = _acquire(self._slots, self._name)
 
     def _let_go(self) -> None:
         try:

@@ -34,6 +34,11 @@ class Form(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def uuid_text(text: str) -> str:
+    """A UUID as everybody writes it; nothing stays nothing."""
+    return str(UUID(text)) if text else text
+
+
 class SelectionForm(Form):
     """Which datasets. Name at most one source; none means every dataset of the atlas."""
 
@@ -70,6 +75,10 @@ class SelectionForm(Form):
             manifest_uri=self.manifest_uri or None,
             failures_of=RunId(self.failures_of) if self.failures_of else None,
         )
+
+
+# Not among the run's recorded options.
+_OF_FLOW_RUN = frozenset({"run_id", "plan_first", "yes", "approval_timeout", "spread"})
 
 
 class ExecutionForm(Form):
@@ -147,10 +156,15 @@ class ExecutionForm(Form):
         "further waves and fails the flow run.",
     )
 
-    @field_validator("run_id")
-    @classmethod
-    def _is_uuid(cls, text: str) -> str:
-        return str(UUID(text)) if text else text
+    spread: int = Field(
+        default=0,
+        ge=0,
+        description="Datasets per child flow run, for several workers, for example 20000. 0: this "
+        "flow run does it all itself. Needs a ledger in PostgreSQL and the deployment "
+        "bulk-block/block.",
+    )
+
+    _is_uuid = field_validator("run_id")(uuid_text)
 
     @field_validator("tolerate")
     @classmethod
@@ -189,7 +203,7 @@ class ExecutionForm(Form):
 
         A run that is taken up keeps its own otherwise.
         """
-        given = self.model_fields_set - {"run_id", "plan_first", "yes", "approval_timeout"}
+        given = self.model_fields_set - _OF_FLOW_RUN
         if not given:
             return None
         whole, single = parse_budget(self.budget)

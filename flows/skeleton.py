@@ -84,10 +84,17 @@ def own_run_id() -> str:
 def bulk_flow(
     operation: OperationName,
 ) -> Callable[[Callable[P, State[object]]], Flow[P, State[object]]]:
-    """Make a flow of a function, as every bulk flow is made."""
+    """Make a flow of a function, as the flow of every operation is made."""
+    return as_bulk(f"bulk-{operation.value}", run_name(operation.value))
+
+
+def as_bulk(
+    name: str, flow_run_name: Callable[[], str]
+) -> Callable[[Callable[P, State[object]]], Flow[P, State[object]]]:
+    """Make a flow of a function that executes a run, or a part of one."""
     return flow(
-        name=f"bulk-{operation.value}",
-        flow_run_name=run_name(operation.value),
+        name=name,
+        flow_run_name=flow_run_name,
         task_runner=two_shards(),
         retries=0,
         persist_result=True,
@@ -107,6 +114,44 @@ def run_name(operation: str) -> Callable[[], str]:
     return name
 
 
+@dataclass(frozen=True)
+class Course:
+    """What a flow run needs to execute a run, or a part of one."""
+
+    session: Session
+    teller: Teller
+    slots: Slots
+    watch: "Watch"
+
+    def see_through(self, work: Callable[[], None], after: Callable[[], None] = ignore) -> None:
+        """Do the work and wait for what it has begun, also where something stops it early.
+
+        Args:
+            after: done when the work has ended, in whichever way.
+        """
+        with stopping(self.session), self.slots, sharing(self.session):
+            with stopping(self.session):
+                work()
+            self.watch.wait_out()
+            after()
+
+
+@contextmanager
+def under_way(
+    request: RunRequest, where: Surroundings, *, approval_timeout: float = 0.0
+) -> Iterator[Course]:
+    """Open the run and let Prefect know of it. Raises as ``open_session``."""
+    flow_run_id = own_run_id()
+    teller = Teller(flow_run_id)
+    with settled(), kept_with_run(), open_session(request, where) as session:
+        watching = observer.get()
+        if watching is not None:
+            watching.on_start(session.run_id, flow_run_id)
+        teller.tags(tags_of(session))
+        slots = Slots(session.options.concurrency)
+        yield Course(session, teller, slots, Watch(session, teller, slots, approval_timeout))
+
+
 def carry_out(form: BulkForm, shard_task: ShardTask) -> State[object]:
     """Run what the form asks for to an end of its own, or to a stop.
 
@@ -117,26 +162,16 @@ def carry_out(form: BulkForm, shard_task: ShardTask) -> State[object]:
         CannotProceed: the surroundings do not allow it.
         LedgerError: the ledger is out of reach, or the run is another's.
     """
-    flow_run_id = own_run_id()
-    teller = Teller(flow_run_id)
-    request = form.request(flow_run_id)
-    with (
-        settled(),
-        kept_with_run(),
-        open_session(request, surroundings(form.credentials)) as session,
-    ):
-        watching = observer.get()
-        if watching is not None:
-            watching.on_start(session.run_id, flow_run_id)
-        teller.tags(tags_of(session))
-        slots = Slots(session.options.concurrency)
-        watch = Watch(session, teller, slots, form.run.approval_timeout)
-        with stopping(session), slots, sharing(session):
-            with stopping(session):
-                work(session, request, shard_task, watch)
-            watch.wait_out()
+    request, where = form.request(own_run_id()), surroundings(form.credentials)
+    if form.run.spread:
+        check_spread(where)
+    with under_way(request, where, approval_timeout=form.run.approval_timeout) as course:
+        session = course.session
+        hands = hands_for(course, form, shard_task)
+        course.see_through(lambda: work(course, request, hands), hands.call_off)
         summary = session.finish()
-        tell_the_end(session, teller, summary)
+        hands.close()
+        tell_the_end(session, course.teller, summary)
     return final_state(summary)
 
 
@@ -149,8 +184,9 @@ def tags_of(session: Session) -> tuple[str, ...]:
     )
 
 
-def work(session: Session, request: RunRequest, shard_task: ShardTask, watch: "Watch") -> None:
+def work(course: Course, request: RunRequest, hands: "Hands") -> None:
     """Select, plan where a barrier is asked for, and let the shards run."""
+    session, watch = course.session, course.watch
     watch.see_to([select.submit(session.run_id)])
     barrier = request.barrier or session.options.needs_plan
     if barrier and not session.finished:

@@ -3,7 +3,8 @@
 from prefect import State
 from prefect.states import Cancelled, Completed, Failed
 
-from polly_core.models.run import RunSummary, StopReason
+from flows.blocks import BlockEnd
+from polly_core.models.run import Counts, RunSummary, StopReason
 
 TOLERATED = "CompletedWithErrors"
 _CANCELS = frozenset({StopReason.CANCELLED, StopReason.INTERRUPTED, StopReason.PAUSED})
@@ -12,12 +13,7 @@ _CANCELS = frozenset({StopReason.CANCELLED, StopReason.INTERRUPTED, StopReason.P
 def message_of(summary: RunSummary) -> str:
     """One line: the run's id first, so that it can be found and parsed in Prefect's state."""
     counts = summary.counts
-    line = (
-        f"ingestion_run_id={summary.run_id} ok={counts.ended_well}/{counts.total} "
-        f"failed={counts.not_well}"
-    )
-    if counts.not_processed:
-        line += f" not_processed={counts.not_processed}"
+    line = f"ingestion_run_id={summary.run_id} {_counted(counts)}"
     if summary.stop is not None:
         line += f" stopped={summary.stop.value}"
         if summary.message:
@@ -27,6 +23,11 @@ def message_of(summary: RunSummary) -> str:
     if summary.stop is not None or counts.not_processed:
         line += f"; go on with: polly-bulk resume {summary.run_id}"
     return line
+
+
+def _counted(counts: Counts) -> str:
+    text = f"ok={counts.ended_well}/{counts.total} failed={counts.not_well}"
+    return text + (f" not_processed={counts.not_processed}" if counts.not_processed else "")
 
 
 def final_state(summary: RunSummary) -> State[object]:
@@ -40,3 +41,17 @@ def final_state(summary: RunSummary) -> State[object]:
     if summary.counts.not_well:
         return Completed(name=TOLERATED, message=message, data=data)
     return Completed(message=message, data=data)
+
+
+def block_state(end: BlockEnd) -> State[object]:
+    """The same for a block of a run. How many may end badly is for the whole run to judge."""
+    data = end.model_dump(mode="json")
+    message = f"ingestion_run_id={end.run_id} {end.block}: {_counted(end.counts)}"
+    if end.through:
+        name = TOLERATED if end.counts.not_well else None
+        return Completed(name=name, message=message, data=data)
+    if end.stop is not None:
+        message += f" stopped={end.stop.value}" + (f" ({end.message})" if end.message else "")
+    message += f"; it is taken up with its run: polly-bulk resume {end.run_id}"
+    failed = end.stop not in _CANCELS
+    return (Failed if failed else Cancelled)(message=message, data=data)

@@ -15,6 +15,8 @@ from prefect.context import get_settings_context
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from flows import artifacts
+from flows.blocks import ARTIFACT as BLOCK
+from flows.blocks import BlockEnd
 from polly_core.engine.meter import Progress
 from polly_core.ledger.rows import ItemRow
 from polly_core.models.jsonvalue import JsonValue
@@ -68,6 +70,11 @@ class Teller:
         }
         for key, (kind, data) in contents.items():
             self._tell(key, partial(self._store, key, kind, data))
+
+    def block(self, end: BlockEnd) -> None:
+        """Store how a block ended, for the flow run that waits for it on whatever machine."""
+        data = end.model_dump(mode="json")
+        self._tell(BLOCK, lambda: self._store(BLOCK, "json", data))
 
     def reconcile(self) -> bool:
         """Tell what could not be told, waiting a while for the server. False: some is untold."""

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from polly_core.engine.blocks import BlockRange, Blocks
 from polly_core.engine.control import ControlWatch, reset
 from polly_core.engine.execution import Execution
 from polly_core.engine.freeze import Freezer
@@ -96,6 +97,8 @@ class Session:
             request_seconds=surroundings.connect_timeout + surroundings.read_timeout,
             stop=self._stop,
         )
+        self.blocks = Blocks(self._recorder, self._execution.execution_id)
+        """What is given to other processes."""
         self._engine = self._make_engine(opened)
         self._wave: WaveRange | None = None
         self._judge = self._make_judge(opened)
@@ -241,6 +244,14 @@ class Session:
             self._set_state(RunState.RUNNING)
         return list(shards)
 
+    def take_block(self, block: BlockRange) -> list[int]:
+        """Shards of a block with work left; from now on only its wave is worked on.
+
+        Nothing is said of the run's state: that is for the process that gave the block.
+        """
+        self._wave = block.wave
+        return self.blocks.open_shards(block)
+
     def has_open_items(self, wave: WaveRange) -> bool:
         """Whether a wave has something left to be written or settled."""
         states = {ItemState.SELECTED, ItemState.PLANNED, ItemState.SENT, ItemState.UNKNOWN}
@@ -299,6 +310,11 @@ class Session:
     def stopping(self) -> StopReason | None:
         """Why the run is stopping, or None."""
         return self._stop.reason
+
+    @property
+    def stop_message(self) -> str:
+        """The same in words; may be empty."""
+        return self._stop.message
 
     def progress(self) -> Progress:
         """How it goes. Cheap; asks nobody."""

@@ -94,7 +94,9 @@ def test_the_story_is_told_to_the_end(tmp_path: Path) -> None:
 
 @needs_h5ad
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.soak)]
+)
 def test_an_interrupted_demo_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
     with _demo(tmp_path) as demo:
         _wait_for(tmp_path, "2. Real data sets", 90)

@@ -1,6 +1,6 @@
 """kill -9 at every point of a copy, then resume: what an undisturbed copy makes, once."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -17,30 +17,48 @@ from tests.support.standing import ingestions
 
 NUMBER = 6
 KILLED = -9
+Moment = tuple[Point, int, float]
+"""A point, which passing of it, and how many seconds after that."""
 
-# Six steps each: data, dataset, and for each of two files its object and the attachment.
+# Six steps each: data, dataset, and for each of two files its object and the attachment. Points
+# are killed at in their turn by test_kill; here are moments between steps, most of them in the soak.
 MOMENTS = [
+    (Point.PLANNED, 2, 0.0),
+    (Point.SENDING, 14, 0.0),
+    (Point.SENDING, 19, 0.002),
+    (Point.ANSWERED, 13, 0.0),
+]
+MORE_MOMENTS = [
     (Point.FROZEN, 1, 0.0),
     (Point.OWNED, 2, 0.0),
     (Point.READ, 3, 0.0),
-    (Point.PLANNED, 2, 0.0),
     (Point.INTENDED, 2, 0.0),
-    *((Point.SENDING, passing, 0.0) for passing in (1, 6, 14, 23, 36)),
+    *((Point.SENDING, passing, 0.0) for passing in (1, 6, 23, 36)),
     (Point.SENDING, 8, 0.004),
-    (Point.SENDING, 19, 0.002),
-    *((Point.ANSWERED, passing, 0.0) for passing in (3, 13, 18)),
+    *((Point.ANSWERED, passing, 0.0) for passing in (3, 18)),
     (Point.RECORDED, 1, 0.0),
     (Point.REPORTED, 1, 0.0),
 ]
 VERIFIED = [
-    (Point.SENDING, 5, 0.0),
     (Point.SENDING, 11, 0.003),
+    (Point.ANSWERED, 21, 0.0),
+    (Point.VERIFYING, 2, 0.0),
+]
+MORE_VERIFIED = [
+    (Point.SENDING, 5, 0.0),
     (Point.SENDING, 22, 0.0),
     (Point.ANSWERED, 8, 0.0),
-    (Point.ANSWERED, 21, 0.0),
     (Point.RECORDED, 1, 0.0),
-    (Point.VERIFYING, 2, 0.0),
     (Point.VERIFIED, 1, 0.0),
+]
+OVERWRITING = [
+    (Point.SENDING, 10, 0.002),
+    (Point.ANSWERED, 9, 0.0),
+]
+MORE_OVERWRITING = [
+    (Point.PLANNED, 1, 0.0),
+    (Point.SENDING, 4, 0.0),
+    (Point.ANSWERED, 15, 0.0),
 ]
 
 
@@ -51,12 +69,14 @@ def copies(atlas: RunningAtlas, tmp_path: Path) -> Iterator[RealCopies]:
         yield made
 
 
-Moment = tuple[Point, int, float]
-
-
 def _name(moment: Moment) -> str:
     point, passing, after = moment
     return f"{point}x{passing}" + (f"+{after * 1000:g}ms" if after else "")
+
+
+def _moments(now: Sequence[Moment], long: Sequence[Moment]) -> pytest.MarkDecorator:
+    soak = [pytest.param(one, id=_name(one), marks=pytest.mark.soak) for one in long]
+    return pytest.mark.parametrize("moment", [*(pytest.param(m, id=_name(m)) for m in now), *soak])
 
 
 def _killed(copies: RealCopies, request: RunRequest, moment: Moment) -> None:
@@ -82,7 +102,7 @@ def _each_ingested_once(copies: RealCopies, request: RunRequest) -> None:
     assert all(one.version_id == versions[one.dataset_id] for one in recorded)
 
 
-@pytest.mark.parametrize("moment", MOMENTS, ids=_name)
+@_moments(MOMENTS, MORE_MOMENTS)
 def test_killed_and_resumed(copies: RealCopies, moment: Moment) -> None:
     copies.fill(NUMBER)
     request = copies.request(options={"shard_size": 3})
@@ -91,7 +111,7 @@ def test_killed_and_resumed(copies: RealCopies, moment: Moment) -> None:
     _each_ingested_once(copies, request)
 
 
-@pytest.mark.parametrize("moment", VERIFIED, ids=_name)
+@_moments(VERIFIED, MORE_VERIFIED)
 def test_killed_and_resumed_without_preconditions(
     rehearsed: RehearsedAtlas, tmp_path: Path, moment: Moment
 ) -> None:
@@ -104,17 +124,7 @@ def test_killed_and_resumed_without_preconditions(
         _each_ingested_once(copies, request)
 
 
-@pytest.mark.parametrize(
-    "moment",
-    [
-        (Point.PLANNED, 1, 0.0),
-        (Point.SENDING, 4, 0.0),
-        (Point.SENDING, 10, 0.002),
-        (Point.ANSWERED, 9, 0.0),
-        (Point.ANSWERED, 15, 0.0),
-    ],
-    ids=_name,
-)
+@_moments(OVERWRITING, MORE_OVERWRITING)
 @pytest.mark.parametrize("barrier", [False, True], ids=["streaming", "barrier"])
 def test_overwriting_killed_and_resumed(copies: RealCopies, moment: Moment, barrier: bool) -> None:
     """Metadata, study and a file changed everywhere; the linked files have to stay."""
@@ -129,11 +139,7 @@ def test_overwriting_killed_and_resumed(copies: RealCopies, moment: Moment, barr
     _each_ingested_once(copies, request)
 
 
-@pytest.mark.parametrize(
-    "moment",
-    [(Point.SENDING, 2, 0.0), (Point.ANSWERED, 3, 0.0), (Point.INTENDED, 1, 0.0)],
-    ids=_name,
-)
+@_moments([(Point.ANSWERED, 3, 0.0)], [(Point.SENDING, 2, 0.0), (Point.INTENDED, 1, 0.0)])
 def test_files_alone_killed_and_resumed(copies: RealCopies, moment: Moment) -> None:
     """No version is made, so what was attached before must not be taken for somebody else's."""
     copies.fill(NUMBER)

@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INTEROP := .interop-venv
-# Most tests wait for processes of theirs: three at once suit two cores.
-PYTEST ?= -n 3 --dist loadfile
+# Most tests wait for processes of theirs: four at once suit two cores.
+PYTEST ?= -n 4 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check bench soak lock clean

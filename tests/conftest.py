@@ -11,6 +11,17 @@ if TYPE_CHECKING:
     from tests.support.prefect import PrefectServer
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that may take longest come first, so that the workers end at about the same time."""
+    longest: dict[object, float] = {}
+    for item in items:
+        timeout = item.get_closest_marker("timeout")
+        seconds = float(timeout.args[0]) if timeout else 0.0
+        longest[item.path] = max(longest.get(item.path, 0.0), seconds)
+    items.sort(key=lambda item: -longest[item.path])
+
+
 @pytest.fixture(scope="session")
 def atlas(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningAtlas]:
     """One real server for all tests of a worker. Take ``atlas.new_atlas()`` for each test."""

@@ -15,13 +15,15 @@ from tests.support.atlas import RunningAtlas
 from tests.support.rehearsed import HOSTED, RehearsedAtlas
 from tests.support.standing import ingestions
 
+pytestmark = pytest.mark.timeout(180)
+
 NUMBER = 6
 KILLED = -9
 Moment = tuple[Point, int, float]
 """A point, which passing of it, and how many seconds after that."""
 
 # Six steps each: data, dataset, and for each of two files its object and the attachment. Points
-# are killed at in their turn by test_kill; here are moments between steps, most of them in the soak.
+# are killed at in turn by test_kill; here are moments between steps, most of them a long form.
 MOMENTS = [
     (Point.PLANNED, 2, 0.0),
     (Point.SENDING, 14, 0.0),

@@ -34,6 +34,8 @@ from tests.operations.sites import Came, RealSite, real_site
 from tests.support.atlas import RunningAtlas
 from tests.support.rehearsed import HOSTED, RehearsedAtlas
 
+pytestmark = pytest.mark.timeout(180)
+
 KILLED = -9
 POINTS = tuple(Point)[:-1]
 """All but the last, which is the flow's."""

@@ -53,8 +53,6 @@ class Evaluation:
     metadata: JsonObject
     """Shares with the metadata that was given what was not changed; must not be changed itself."""
     data_type: str
-    absent: tuple[str, ...] = ()
-    """Steps that did nothing because the field they need is absent and that is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +100,6 @@ class Evaluator:
         state = State(record, metadata, record.data_type)
         if not self._steps:
             return _patched(state, row or {}, base)
-        absent: list[str] = []
         reasons: list[str] = []
         for step in self._steps:
             try:
@@ -111,13 +108,11 @@ class Evaluator:
             except FieldMissing as missing:
                 if step.fails_without_field:
                     reasons.append(f"{step.title}: {describe_missing(missing, state)}")
-                else:
-                    absent.append(f"{step.title}: field {missing.path.text} is absent")
             except (Refused, ExpressionFailed) as refused:
                 reasons.append(f"{step.title}: {refused}")
         if reasons:
             raise StepFailed(tuple(reasons))
-        return Evaluation(state.metadata, state.data_type, tuple(absent))
+        return Evaluation(state.metadata, state.data_type)
 
 
 def _patched(state: State, row: JsonObject, base: Base | None) -> Evaluation:

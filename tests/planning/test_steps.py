@@ -142,10 +142,9 @@ def test_a_nested_field_that_is_missing() -> None:
     assert 'found "s" in sample' in reasons(text, {"sample": "s"})
 
 
-def test_a_missing_field_that_is_allowed_is_told() -> None:
+def test_a_missing_field_that_is_allowed_changes_nothing() -> None:
     made = evaluate("steps: [{unset: a}, {map: b, vocabulary: {x: y}, missing: skip}]", {"c": 1})
     assert made.metadata == {"c": 1}
-    assert [text.split(":")[0] for text in made.absent] == ["step 1 (unset)", "step 2 (map)"]
 
 
 def test_unset_fails_only_where_asked() -> None:

@@ -24,7 +24,7 @@ from polly_core.settings import Settings
 )
 @output_option
 def command(folder: Path | None, reset: bool, output: str) -> int:
-    """Set up the work pool, its queue, limits, automation and every deployment.
+    """Set up the work pool, its queues, limits, automation and every deployment.
 
     Again it does no harm: what was edited on the server stays. A schedule is switched on where the
     variables in its parameters (POLLY_BULK_…) are set, and left out otherwise.

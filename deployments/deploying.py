@@ -28,8 +28,9 @@ from polly_core.models.jsonvalue import JsonObject, JsonValue, Model
 FILE = "prefect.yaml"
 ROOT = Path(__file__).resolve().parents[1]
 POOL_TYPE = "process"
-# Bulk runs wait for each other instead of meeting on one atlas.
-PLACES = 1
+# Places of a new queue: bulk runs wait for each other instead of meeting on one atlas. A queue that
+# is not named takes any number: the blocks of a run go together.
+PLACES = {"bulk": 1}
 DEPLOY_SECONDS = 600
 _VARIABLE = re.compile(r"{{\s*\$(\w+)\s*}}")
 
@@ -127,7 +128,9 @@ def _pools(client: SyncPrefectClient, declared: Declared) -> Iterator[str]:
             found = client.read_work_queue_by_name(queue, work_pool_name=pool)
             was = "kept"
         except ObjectNotFound:
-            found = client.create_work_queue(queue, work_pool_name=pool, concurrency_limit=PLACES)
+            found = client.create_work_queue(
+                queue, work_pool_name=pool, concurrency_limit=PLACES.get(queue)
+            )
             was = "created"
         yield f"work queue {queue!r}, {found.concurrency_limit or 'any number of'} at a time: {was}"
 

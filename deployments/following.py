@@ -7,20 +7,13 @@ from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.filters import (
-    ArtifactFilter,
-    ArtifactFilterFlowRunId,
-    ArtifactFilterKey,
-    WorkerFilter,
-    WorkerFilterStatus,
-)
-from prefect.client.schemas.objects import Artifact, FlowRun, StateType
-from prefect.client.schemas.sorting import ArtifactSort
+from prefect.client.schemas.filters import WorkerFilter, WorkerFilterStatus
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.states import Cancelling
 from pydantic import ValidationError
 
 import polly_core.errors
-from flows.artifacts import PROGRESS, SUMMARY
+from flows.artifacts import PROGRESS, SUMMARY, stored
 from polly_core.errors import CannotProceed, InvalidInput
 from polly_core.models.run import RunSummary
 
@@ -122,7 +115,7 @@ class Follower:
 
     def _progress(self) -> str:
         try:
-            found = artifacts(self._client, self._id, PROGRESS)
+            found = stored(self._client, self._id, PROGRESS)
         except httpx.HTTPError:
             return self._said
         return found[0].description or "" if found else ""
@@ -189,14 +182,6 @@ def _state_text(run: FlowRun) -> str:
     return name.lower()
 
 
-def artifacts(client: SyncPrefectClient, flow_run_id: UUID, key: str) -> list[Artifact]:
-    """The flow run's artifacts with a key, newest first."""
-    mine = ArtifactFilter(
-        flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run_id]), key=ArtifactFilterKey(any_=[key])
-    )
-    return client.read_artifacts(artifact_filter=mine, sort=ArtifactSort.CREATED_DESC)
-
-
 @dataclass(frozen=True, slots=True)
 class Ending:
     """What a flow run came to."""
@@ -224,7 +209,7 @@ class Ending:
 
 def ending_of(client: SyncPrefectClient, flow_run: FlowRun) -> Ending:
     """How a flow run ended, read from Prefect's database alone."""
-    found = artifacts(client, flow_run.id, SUMMARY)
+    found = stored(client, flow_run.id, SUMMARY)
     summary: RunSummary | None = None
     if found:
         try:

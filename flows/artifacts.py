@@ -3,6 +3,16 @@
 import platform
 from collections.abc import Sequence
 from pathlib import Path
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    ArtifactFilterKey,
+)
+from prefect.client.schemas.objects import Artifact
+from prefect.client.schemas.sorting import ArtifactSort
 
 from polly_core.engine.meter import Progress
 from polly_core.engine.planned import RunPlan
@@ -18,6 +28,14 @@ FILES = "run-files"
 
 # Prefect's UI puts every row into the page: 1,000 take 4 s to show, 5,000 half a minute.
 TABLE_ROWS = 500
+
+
+def stored(client: SyncPrefectClient, flow_run_id: UUID, key: str) -> list[Artifact]:
+    """The flow run's artifacts with a key, newest first."""
+    mine = ArtifactFilter(
+        flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run_id]), key=ArtifactFilterKey(any_=[key])
+    )
+    return client.read_artifacts(artifact_filter=mine, sort=ArtifactSort.CREATED_DESC)
 
 
 def percent_done(progress: Progress) -> float:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ParamSpec
 
 from prefect import Flow, State, Task, flow, runtime
@@ -17,14 +18,16 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.approval import await_approval
 from flows.artifacts import TABLE_ROWS, plan_markdown
+from flows.children import check_spread
 from flows.heap import settled
 from flows.limits import Slots
 from flows.logs import kept_with_run
 from flows.parameters import BulkForm
+from flows.spreading import Spreading
 from flows.states import final_state, message_of
 from flows.telling import Teller
 from polly_core.engine.meter import Progress
-from polly_core.engine.request import RunRequest
+from polly_core.engine.request import RunRequest, Surroundings
 from polly_core.engine.session import Session, open_session
 from polly_core.engine.waves import WaveRange
 from polly_core.errors import CannotProceed, LedgerError
@@ -114,6 +117,10 @@ def run_name(operation: str) -> Callable[[], str]:
     return name
 
 
+def nothing() -> None:
+    """Nothing is to be done."""
+
+
 @dataclass(frozen=True)
 class Course:
     """What a flow run needs to execute a run, or a part of one."""
@@ -123,7 +130,7 @@ class Course:
     slots: Slots
     watch: "Watch"
 
-    def see_through(self, work: Callable[[], None], after: Callable[[], None] = ignore) -> None:
+    def see_through(self, work: Callable[[], None], after: Callable[[], None] = nothing) -> None:
         """Do the work and wait for what it has begun, also where something stops it early.
 
         Args:
@@ -164,13 +171,20 @@ def carry_out(form: BulkForm, shard_task: ShardTask) -> State[object]:
     """
     request, where = form.request(own_run_id()), surroundings(form.credentials)
     if form.run.spread:
-        check_spread(where)
+        check_spread(where.ledger_url)
     with under_way(request, where, approval_timeout=form.run.approval_timeout) as course:
-        session = course.session
-        hands = hands_for(course, form, shard_task)
-        course.see_through(lambda: work(course, request, hands), hands.call_off)
+        session, watch = course.session, course.watch
+        spreading = Spreading(
+            session,
+            course.slots,
+            items=form.run.spread,
+            credentials=form.credentials,
+            show=watch.show,
+        )
+        run = spreading.see_to if form.run.spread else partial(run_shards, course, shard_task)
+        course.see_through(partial(work, course, request, run), spreading.call_off)
         summary = session.finish()
-        hands.close()
+        spreading.close()
         tell_the_end(session, course.teller, summary)
     return final_state(summary)
 
@@ -184,8 +198,8 @@ def tags_of(session: Session) -> tuple[str, ...]:
     )
 
 
-def work(course: Course, request: RunRequest, hands: "Hands") -> None:
-    """Select, plan where a barrier is asked for, and let the shards run."""
+def work(course: Course, request: RunRequest, run: Callable[[WaveRange], None]) -> None:
+    """Select, plan where a barrier is asked for, and let the shards of each wave run."""
     session, watch = course.session, course.watch
     watch.see_to([select.submit(session.run_id)])
     barrier = request.barrier or session.options.needs_plan
@@ -194,9 +208,15 @@ def work(course: Course, request: RunRequest, hands: "Hands") -> None:
     for wave in session.waves():
         if session.finished or session.stopping or not watch.consent(wave):
             return
-        shards = session.open_shards(wave)
-        watch.see_to([shard_task.submit(session.run_id, shard) for shard in shards])
+        run(wave)
         session.conclude(wave)
+
+
+def run_shards(course: Course, shard_task: ShardTask, wave: WaveRange) -> None:
+    """Let the open shards of a wave run in this process."""
+    session = course.session
+    shards = session.open_shards(wave)
+    course.watch.see_to([shard_task.submit(session.run_id, shard) for shard in shards])
 
 
 def tell_the_end(session: Session, teller: Teller, summary: RunSummary) -> None:
@@ -265,10 +285,10 @@ class Watch:
             with suppress(queue.Empty):
                 self._ended.get(timeout=TICK_SECONDS)
                 self._left -= 1
-            self._show()
+            self.show(self._session.progress())
 
-    def _show(self) -> None:
-        progress = self._session.progress()
+    def show(self, progress: Progress) -> None:
+        """Tell Prefect and whoever watches how it goes."""
         watching = observer.get()
         if watching is not None:
             watching.on_progress(progress)

@@ -64,7 +64,7 @@ class Runner:
 
     def _claim(self, number: ShardNo) -> Claim | None:
         """Own the shard, waiting while another living execution does; None when stopping."""
-        recorder = self.engine.recorder
+        recorder, told = self.engine.recorder, False
         while not self.engine.stop.is_set():
             try:
                 return recorder.call(
@@ -73,7 +73,9 @@ class Runner:
                     )
                 )
             except RunBusy as error:
-                log.info("shard %s: %s; waiting", number, error)
+                if not told:
+                    log.info("shard %s: %s; waiting", number, error)
+                told = True
                 recorder.call(self.execution.bury_the_dead)
                 self.engine.stop.wait(POLL_SECONDS)
         return None

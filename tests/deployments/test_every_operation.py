@@ -1,6 +1,5 @@
 """Every operation has a flow, a task, a command and a deployment, called alike."""
 
-import importlib
 from pathlib import Path
 from uuid import UUID
 
@@ -9,7 +8,9 @@ import yaml
 
 from cli.main import COMMANDS
 from cli.plan import OPERATIONS
-from flows.catalogue import bulk_of
+from flows.bulk_block import bulk_block
+from flows.catalogue import bulk_of, shard_task_of
+from flows.children import DEPLOYMENT
 from polly_core.models.run import OperationName
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,8 +20,14 @@ DECLARED = {
 }
 
 
-def test_nothing_else_is_deployed() -> None:
-    assert set(DECLARED) == {operation.value for operation in OperationName}
+def test_nothing_else_is_deployed_but_the_blocks_of_a_run() -> None:
+    assert set(DECLARED) == {operation.value for operation in OperationName} | {"block"}
+    block = DECLARED["block"]
+    assert block["entrypoint"] == "flows/bulk_block.py:bulk_block"
+    assert bulk_block.name == DEPLOYMENT.partition("/")[0]
+    assert (bulk_block.retries, bulk_block.persist_result) == (0, True)
+    queues = {one["work_pool"]["work_queue_name"] for one in DECLARED.values() if one != block}
+    assert block["work_pool"]["work_queue_name"] not in queues
 
 
 @pytest.mark.parametrize("operation", OperationName)
@@ -34,7 +41,7 @@ def test_an_operation_can_be_used_in_every_way(operation: OperationName) -> None
     assert DECLARED[operation.value]["description"].strip()
     form = bulk.form(run={"run_id": str(UUID(int=1))})
     assert bulk.parameters(form.model_dump()) == {next(iter(flow.parameters.properties)): form}
-    task = getattr(importlib.import_module(f"tasks.{operation}"), f"{operation}_shard")
+    task = shard_task_of(operation)
     assert (task.name, task.persist_result) == (f"{operation}-shard", False)
     assert operation.value in COMMANDS
     assert operation is OperationName.UNDO or operation.value in OPERATIONS

@@ -34,10 +34,7 @@ class Deployed:
     atlas: RunningAtlas
     home: Path
     worker_log: Path
-
-    @property
-    def ledger_url(self) -> str:
-        return f"sqlite:///{self.home / 'ledger.db'}"
+    ledger_url: str
 
     def start(self, parameters: Mapping[str, object]) -> UUID:
         """Ask for a flow run with these parameters; its id."""
@@ -77,8 +74,15 @@ class Deployed:
 
 
 @contextmanager
-def deployed_on(server: PrefectServer, folder: Path) -> Iterator[Deployed]:
-    """Everything set up as the documentation says, the nightly run as well, and a worker."""
+def deployed_on(
+    server: PrefectServer, folder: Path, *, ledger_url: str = "", limit: int | None = None
+) -> Iterator[Deployed]:
+    """Everything set up as the documentation says, the nightly run as well, and a worker.
+
+    Args:
+        ledger_url: a file of its own where none is given.
+        limit: flow runs that the worker takes at a time.
+    """
     home, log = folder / "home", folder / "worker.log"
     home.mkdir()
     with (
@@ -86,8 +90,9 @@ def deployed_on(server: PrefectServer, folder: Path) -> Iterator[Deployed]:
         server.in_use() as client,
     ):
         list(deploy(client, environment=server.environment(NIGHTLY), reset=True))
-        found = Deployed(server, client, atlas, home, log)
-        with server.worker(POOL, found.worker_environment, log):
+        ledger_url = ledger_url or f"sqlite:///{home / 'ledger.db'}"
+        found = Deployed(server, client, atlas, home, log, ledger_url)
+        with server.worker(POOL, found.worker_environment, log, limit=limit):
             yield found
 
 

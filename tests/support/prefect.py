@@ -87,12 +87,16 @@ class PrefectServer:
         return done.stdout
 
     @contextmanager
-    def worker(self, pool: str, extra: Mapping[str, str], log: Path) -> Iterator[None]:
+    def worker(
+        self, pool: str, extra: Mapping[str, str], log: Path, *, limit: int | None = None
+    ) -> Iterator[None]:
         """A real worker process on a work pool; stopped at the end with what it started."""
         # It passes SIGTERM on as SIGINT, which a shell's background jobs ignore, and so would it.
         restore = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
         program = f"{restore}from prefect.cli import app; app()"
         command = [sys.executable, "-c", program, "worker", "start", "--pool", pool]
+        if limit is not None:
+            command += ["--limit", str(limit)]
         quick = {"PREFECT_WORKER_QUERY_SECONDS": "1"}
         with ExitStack() as stack:
             output = stack.enter_context(log.open("ab"))

@@ -84,12 +84,14 @@ class Spreading:
         items: int,
         credentials: str,
         show: Callable[[Progress], None],
+        poll_seconds: float = POLL_SECONDS,
     ) -> None:
         self._session = session
         self._slots = slots
         self._items = items
         self._credentials = credentials
         self._show = show
+        self._poll_seconds = poll_seconds
         self._begun = False
         self._deaf = 0
         self._late_since: float | None = None
@@ -240,7 +242,7 @@ class Spreading:
             "note": f"{of - len(children)} of {of} blocks done, {under_way} under way",
             "concurrency": sum(pace.concurrency for pace in paces),
         }
-        until = time.monotonic() + POLL_SECONDS
+        until = time.monotonic() + self._poll_seconds
         while children and self._session.stopping is None and time.monotonic() < until:
             self._show(self._session.progress().model_copy(update=told))
             time.sleep(TICK_SECONDS)

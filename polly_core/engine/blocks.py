@@ -61,7 +61,9 @@ def grouped(shards: Sequence[ShardRow], wave: WaveRange, items: int) -> list[Blo
 def _inside(shard: ShardRow, wave: WaveRange) -> int:
     """How many items of a shard belong to a wave."""
     end = shard.first_seq + shard.size
-    return max(0, min(end, wave.end or end) - max(shard.first_seq, wave.first))
+    if wave.end is not None:
+        end = min(end, wave.end)
+    return max(0, end - max(shard.first_seq, wave.first))
 
 
 class Blocks:

@@ -44,7 +44,7 @@ bench: setup $(INTEROP)/installed ## the bulk update beside the documented loop 
 	$(BIN)/python -m benchmarks.bulk_update
 
 soak: setup $(INTEROP)/installed ## the long forms: 100,000 items, many kills
-	$(BIN)/python -m pytest -m soak --timeout 3600
+	$(BIN)/python -m pytest -m soak --timeout 3600 -n 4
 
 lock: ## resolve the pins of pyproject.toml anew (needs uv)
 	uv pip compile --universal --generate-hashes --group dev --no-header --no-annotate \

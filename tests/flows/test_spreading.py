@@ -10,12 +10,13 @@ from uuid import UUID, uuid4
 import pytest
 from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Cancelled, Cancelling, Completed, Crashed, Failed, Running
 
 from flows.blocks import Block, BlockEnd
 from flows.bulk_block import bulk_block
-from flows.children import DEPLOYMENT, check_spread, children_of, tag_of
+from flows.children import DEPLOYMENT, check_spread, children_of, tag_of, why_late
 from flows.limits import Slots
 from flows.spreading import ATTEMPTS, Spreading
 from flows.telling import Teller
@@ -257,3 +258,23 @@ def test_without_the_deployment_it_is_refused(bench: Bench) -> None:
     forget(bench.client)
     with PostgresServer() as server, pytest.raises(CannotProceed, match="polly-bulk deploy"):
         check_spread(server.url)
+
+
+def test_why_no_block_begins_is_told_with_what_to_do(bench: Bench) -> None:
+    pool = f"pool-{uuid4().hex[:8]}"
+    bench.client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
+    try:
+        queue = bench.client.create_work_queue("blocks", work_pool_name=pool)
+        deployment = bench.client.create_deployment(
+            *(bench.client.create_flow(bulk_block), "block"),
+            work_pool_name=pool,
+            work_queue_name="blocks",
+        )
+        run = bench.client.create_flow_run_from_deployment(deployment)
+        run = bench.client.read_flow_run(run.id)
+        assert f"prefect worker start --pool {pool}" in why_late(bench.client, run)
+        bench.client.update_work_queue(queue.id, is_paused=True)
+        assert f"work-queue resume blocks --pool {pool}" in why_late(bench.client, run)
+        bench.client.delete_deployment(deployment)
+    finally:
+        bench.client.delete_work_pool(pool)

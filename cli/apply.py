@@ -1,12 +1,21 @@
 """``polly-bulk apply``: do exactly what a plan file says."""
 
+import json
 from pathlib import Path
 from uuid import uuid4
 
 import click
 
 from cli.options import Running, output_option, takes_running
-from cli.working import carry_out, confirmed, open_ledger_here, plan_here, tell, tell_plan
+from cli.working import (
+    carry_out,
+    confirmed,
+    open_ledger_here,
+    plan_document,
+    plan_here,
+    tell,
+    tell_plan,
+)
 from polly_core.engine.request import RunRequest
 from polly_core.ledger.rows import RunRow
 from polly_core.models.catalog import RunId
@@ -35,7 +44,9 @@ def command(plan_file: str, running: Running, output: str) -> int:
         return tell(planned.summary, output)
     tell_plan(planned, output)
     if running.dry_run:
-        return 0
+        if output == "json":
+            click.echo(json.dumps(plan_document(planned)))
+        return planned.exit_code
     to_write = planned.plan.summary.counts.get("planned", 0)
     if to_write and not running.yes and not confirmed(f"Write {counted(to_write, 'dataset')}?"):
         return 130

@@ -122,7 +122,7 @@ def _end_dry_run(planned: PlannedRun, output: str) -> int:
             f"nothing was written; polly-bulk resume {planned.run.run_id} applies this plan",
             err=True,
         )
-    return 0
+    return planned.exit_code
 
 
 def plan_only(asked: Asked, plan_file: str, output: str) -> int:
@@ -136,7 +136,7 @@ def plan_only(asked: Asked, plan_file: str, output: str) -> int:
         click.echo(json.dumps({**plan_document(planned), "plan_file": plan_file}))
     else:
         click.echo(f"written to {plan_file}; polly-bulk apply {plan_file} does exactly that")
-    return 0
+    return planned.exit_code
 
 
 @dataclass(frozen=True, slots=True)

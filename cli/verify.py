@@ -1,5 +1,6 @@
 """``polly-bulk verify``: check at any time that a run's promises still hold."""
 
+import json
 from collections.abc import Iterator
 
 import click
@@ -36,8 +37,12 @@ def command(run: str, assertions: tuple[str, ...], output: str) -> int:
     assertions_of(known.spec.operation, known.options, assertions)
     with open_session(RunRequest(run_id=known.run_id), surroundings()) as session:
         found = session.verify(assertions=assertions)
-    click.echo(found.model_dump_json() if output == "json" else verification_text(found))
-    return 0 if found.good else 1
+    code = 0 if found.good else 1
+    if output == "json":
+        click.echo(json.dumps({**found.model_dump(mode="json"), "exit_code": code}))
+    else:
+        click.echo(verification_text(found))
+    return code
 
 
 def verification_text(found: Verification) -> str:

@@ -3,7 +3,7 @@
 import json
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ import click
 from cli.options import Running
 from cli.progress import shown
 from cli.render import plan_text, summary_text
+from polly_core.engine.meter import Progress
 from polly_core.engine.planned import RunPlan, export_plan
 from polly_core.engine.request import RunRequest, Surroundings
 from polly_core.engine.session import Session, open_session
@@ -43,33 +44,47 @@ class PlannedRun:
     plan: RunPlan | None
     summary: RunSummary
 
+    @property
+    def exit_code(self) -> int:
+        """0, or 1 where more items are refused than is tolerated; nothing was to be written."""
+        return 1 if self.summary.counts.not_well and not self.summary.tolerated else 0
+
 
 def plan_here(request: RunRequest) -> PlannedRun:
     """Select and plan behind a barrier, in this process. Nothing is written to the atlas."""
     with open_session(request, surroundings()) as session, shown("planning") as show:
-        box: list[RunPlan | None] = []
-        failure: list[BaseException] = []
-
-        def work() -> None:
-            try:
-                session.freeze()
-                box.append(session.plan())
-            except BaseException as error:  # noqa: BLE001 - raised again in the main thread
-                failure.append(error)
-
-        thread = threading.Thread(target=work, name="polly-plan")
-        thread.start()
-        with interruptible(session):
-            while thread.is_alive():
-                thread.join(POLL_SECONDS)
-                show(session.progress())
-        thread.join()
-        if failure:
-            raise failure[0]
-        plan = box[0]
+        plan = _planned(session, show)
         stopped = plan is None or session.stopping is not None
         summary = session.finish() if stopped else session.summary()
         return PlannedRun(session.run, plan, summary)
+
+
+def _planned(session: Session, show: Callable[[Progress], None]) -> RunPlan | None:
+    found: list[RunPlan | None] = []
+    failure: list[BaseException] = []
+    # Not the thread's end: a join that is interrupted takes a thread that works for ended.
+    ended = threading.Event()
+
+    def work() -> None:
+        try:
+            session.freeze()
+            found.append(session.plan())
+        except BaseException as error:  # noqa: BLE001 - raised again in the main thread
+            failure.append(error)
+        ended.set()
+
+    def wait() -> None:
+        while not ended.wait(POLL_SECONDS):
+            show(session.progress())
+
+    threading.Thread(target=work, name="polly-plan", daemon=True).start()
+    with interruptible(session):
+        wait()
+    # After Ctrl-C: what is in flight ends. A second one leaves at once.
+    wait()
+    if failure:
+        raise failure[0]
+    return found[0]
 
 
 @contextmanager
@@ -158,6 +173,7 @@ def plan_document(planned: PlannedRun) -> JsonObject:
     """The documented JSON of a plan."""
     assert planned.plan is not None
     found = document(planned.summary)
+    found["exit_code"] = planned.exit_code
     found["plan"] = planned.plan.summary.model_dump(mode="json")
     found["plan_digest"] = planned.plan.digest
     return found

@@ -78,7 +78,7 @@ def tell_pace(tx: Transaction, execution_id: ExecutionId, pace: Pace) -> None:
 
 
 def end(tx: Transaction, execution_id: ExecutionId) -> None:
-    """Free its shards and leases and add its time to the run's; once."""
+    """Free its shards and leases and count its time as the run's; once."""
     mine = _EXECUTION.execution_id == execution_id
     row = tx.execute(
         select(schema.executions).where(mine).with_for_update(key_share=True)
@@ -94,12 +94,24 @@ def end(tx: Transaction, execution_id: ExecutionId) -> None:
         update(schema.shards).where(schema.shards.c.owner == execution_id).values(owner=None)
     )
     tx.execute(delete(schema.leases).where(schema.leases.c.execution_id == execution_id))
-    seconds = max(0, ended_at - row.started_at) / 1000
-    tx.execute(
-        update(schema.runs)
-        .where(schema.runs.c.run_id == row.run_id)
-        .values(seconds=schema.runs.c.seconds + seconds)
+    _count_time(tx, row.run_id)
+
+
+def _count_time(tx: Transaction, run_id: RunId) -> None:
+    """The run's time is that in which any process executed it; several at once count once."""
+    run = schema.runs.c.run_id == run_id
+    # Two that end at the same moment count one after the other.
+    tx.execute(select(schema.runs.c.run_id).where(run).with_for_update()).one()
+    ended = (
+        select(_EXECUTION.started_at, _EXECUTION.ended_at)
+        .where(_EXECUTION.run_id == run_id, _EXECUTION.ended_at.is_not(None))
+        .order_by(_EXECUTION.started_at)
     )
+    total = counted_until = 0
+    for started_at, ended_at in tx.execute(ended).all():
+        total += max(0, ended_at - max(started_at, counted_until))
+        counted_until = max(counted_until, ended_at)
+    tx.execute(update(schema.runs).where(run).values(seconds=total / 1000))
 
 
 def of_run(tx: Transaction, run_id: RunId, *, living: bool) -> list[ExecutionRow]:

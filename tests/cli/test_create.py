@@ -38,10 +38,10 @@ def test_planned_into_a_file_and_applied_as_it_is(
     sheet, plan = str(_sheet(tmp_path)), str(tmp_path / "plan.jsonl")
     given = ("--atlas", user.atlas_id, "--manifest", sheet, "--data-type", "Bulk")
     said = user.types("plan", "create", *given, "-o", plan, "--output", "json")
-    assert said.code == 0, said.err
+    assert said.code == 1, said.err
     assert user.types("create", *given).code == 2, "nobody can be asked"
     looked = user.types("create", *given, "--dry-run", "--output", "json")
-    assert looked.code == 0
+    assert looked.code == looked.document()["exit_code"] == 1
     lines = [json.loads(line) for line in Path(plan).read_text().splitlines()]
     assert any("load.csv line 3" in json.dumps(line) for line in lines)
     client = connected(atlas, user.atlas_id)

@@ -74,6 +74,17 @@ def test_the_seconds_of_executions_are_summed(ledger: Ledger) -> None:
     )
 
 
+def test_two_executions_at_once_count_once(ledger: Ledger) -> None:
+    job = house.job(ledger)
+    second = job.another_execution()
+    time.sleep(0.3)
+    ledger.end_execution(job.execution_id)
+    one = ledger.run(job.run_id).seconds
+    ledger.end_execution(second)
+    assert one >= 0.3
+    assert one <= ledger.run(job.run_id).seconds < one + 0.3
+
+
 def test_an_unknown_execution_is_refused(ledger: Ledger) -> None:
     job, unknown = house.job(ledger), ExecutionId("nobody")
     with pytest.raises(LedgerError, match="no execution nobody"):

@@ -26,7 +26,13 @@ from polly_core.operations.base import Draft, live, wanted_of
 from polly_core.operations.keeping import keep
 from polly_core.operations.stepping import DATASET
 from polly_core.operations.transition import Transition
-from polly_core.operations.undoing import FilesBack, content_back, files_back, revived
+from polly_core.operations.undoing import (
+    FilesBack,
+    content_back,
+    files_back,
+    not_left_by,
+    revived,
+)
 from polly_core.planning.diff import diff
 
 DECISION = "needs a decision: "
@@ -74,8 +80,9 @@ class Undo(Transition):
             return Invalid(
                 reasons=("it is not known whether it was written; resume the run first",)
             )
-        if undone.planned.triggers:
-            return Skipped(reason="an ingestion that was asked for cannot be taken back")
+        passed_over = self._passed_over(undone.planned)
+        if passed_over is not None:
+            return Skipped(reason=passed_over)
         record = record or live(reader, undone.planned.dataset_id)
         if undone.planned.deletes:
             return self._revive(reader, undone, record)
@@ -84,6 +91,15 @@ class Undo(Transition):
         if record is None:
             return Invalid(reasons=(f"{DECISION}someone has deleted it since",))
         return self._revert(reader, undone, record)
+
+    def _passed_over(self, planned: Planned) -> str | None:
+        """Why it is left as it is, where that is so whatever became of it since."""
+        if planned.triggers:
+            return "an ingestion that was asked for cannot be taken back"
+        if self._fields is not None and (planned.seen is None or planned.deletes):
+            did = "deleted" if planned.deletes else "created"
+            return f"the run {did} it, which fields alone cannot take back"
+        return None
 
     def _revive(
         self, reader: Reader, undone: Undone, record: DatasetRecord | None
@@ -122,8 +138,7 @@ class Undo(Transition):
                 record,
             )
         files = reader.files(record.dataset_id)
-        ours = {file.file_name for file in undone.planned.attach}
-        foreign = [file.file_name for file in files if file.file_name not in ours]
+        foreign = not_left_by(undone, files)
         if foreign:
             return _decide(f"others have attached files: {', '.join(foreign)}", record)
         kept = keep(reader, files, save_bytes=self._save_bytes)
@@ -149,7 +164,6 @@ class Undo(Transition):
             back = files_back(
                 reader,
                 undone,
-                record,
                 moves_data=content.moves_data(record),
                 save_bytes=self._save_bytes,
             )
@@ -171,7 +185,6 @@ class Undo(Transition):
             detach=back.detach,
             files_before=back.kept.before,
             saves=back.kept.saves,
-            side_effects=back.side_effects,
             not_recoverable=(*back.lost, *back.kept.not_recoverable),
         )
         return Draft(planned, content.metadata if content.patch else None)

@@ -1,6 +1,6 @@
 """The inverse of what an item's write did to content and files, where nobody touched it since."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -18,6 +18,7 @@ from polly_core.models.run import (
     StepResult,
     Wanted,
 )
+from polly_core.operations.choosing import parts_back
 from polly_core.operations.drifting import state_of
 from polly_core.operations.keeping import Kept, keep
 from polly_core.operations.stepping import (
@@ -32,6 +33,11 @@ from polly_core.operations.stepping import (
 )
 from polly_core.planning.diff import apply_patch, diff, invert, pointer_keys, unmet
 from polly_core.planning.values import ABSENT, MaybeJson, shown
+
+GOES = (
+    "linked file {name!r} was attached since, and would go with the data of the run; detach it, or "
+    "attach it without the link, and undo again"
+)
 
 
 class Undone(Protocol):
@@ -138,7 +144,8 @@ def _field_by_field(
         disputes=[_dispute(op, now) for op in standing if op.path in disputed],
     )
     agreed = [op for op in inverse if op.path not in disputed]
-    back.metadata = apply_patch(now, agreed)
+    back.metadata, disputes = parts_back(apply_patch(now, agreed), planned.patch, fields)
+    back.disputes += disputes
     back.patch = diff(now, back.metadata)
     if fields is None or any(one.attribute == DATA_TYPE for one in fields):
         _type_back(back, planned, record)
@@ -180,7 +187,7 @@ def _data_back(back: ContentBack, undone: Undone, record: DatasetRecord) -> None
     seen, wanted = undone.planned.seen, undone.planned.wanted
     assert seen is not None
     assert wanted is not None
-    made = wanted.data_location or location_of(undone.done, DATA)
+    made = _data_made(undone)
     if seen.data_location in {made, record.data_location}:
         return
     if record.data_location == made:
@@ -201,7 +208,7 @@ class FilesBack:
     kept: Kept = field(default_factory=Kept)
     """What it replaces, removes, or what goes with the data."""
     disputes: tuple[str, ...] = ()
-    side_effects: tuple[str, ...] = ()
+    """What others have done since, that would be lost."""
     lost: tuple[str, ...] = ()
     """Files that cannot be put back."""
 
@@ -212,9 +219,7 @@ def revived(reader: Reader, undone: Undone) -> FilesBack:
     return FilesBack(attach=tuple(attach), lost=tuple(lost))
 
 
-def files_back(
-    reader: Reader, undone: Undone, record: DatasetRecord, *, moves_data: bool, save_bytes: bool
-) -> FilesBack:
+def files_back(reader: Reader, undone: Undone, *, moves_data: bool, save_bytes: bool) -> FilesBack:
     """How the files of a live dataset go back.
 
     Args:
@@ -224,69 +229,95 @@ def files_back(
     planned = undone.planned
     if not (planned.attach or planned.detach or planned.files_before or moves_data):
         return FilesBack()
-    listed = {file.file_name: file for file in reader.files(record.dataset_id)}
-    before = {state.file_name: state for state in planned.files_before}
-    removed, wanted, disputes = _choices(undone, listed, before)
-    gone = [file for file in listed.values() if moves_data and _goes(file, removed, wanted)]
-    attach, lost = _put_back(reader, undone, wanted)
-    touched = {*removed, *(state.file_name for state in wanted)}
-    changed = [file for name, file in listed.items() if name in touched]
+    listed = {file.file_name: file for file in reader.files(planned.dataset_id)}
+    going = {n for n, file in listed.items() if moves_data and file.derived_from is not None}
+    choices = _choices(undone, listed, going)
+    attach, lost = _put_back(reader, undone, choices.wanted)
+    changed = [file for name, file in listed.items() if name in choices.touched]
     return FilesBack(
         attach=tuple(attach),
         # What is linked to data that is replaced goes by itself; a removal would find nothing.
-        detach=tuple(n for n in removed if not moves_data or listed[n].derived_from is None),
-        kept=keep(reader, [*changed, *gone], save_bytes=save_bytes),
-        disputes=tuple(disputes),
-        side_effects=tuple(f"linked file {file.file_name!r} goes with the data" for file in gone),
+        detach=tuple(name for name in choices.removed if name not in going),
+        kept=keep(reader, changed, save_bytes=save_bytes),
+        disputes=tuple(choices.disputes.values()),
         lost=tuple(lost),
     )
 
 
-def _goes(file: FileRecord, removed: list[str], wanted: list[FileState]) -> bool:
-    known = {*removed, *(state.file_name for state in wanted)}
-    return file.derived_from is not None and file.file_name not in known
+@dataclass(slots=True)
+class _Choices:
+    """What becomes of each file."""
+
+    removed: list[str] = field(default_factory=list)
+    wanted: list[FileState] = field(default_factory=list)
+    """To be put back."""
+    disputes: dict[str, str] = field(default_factory=dict)
+    """By name, what others have done since."""
+
+    @property
+    def touched(self) -> set[str]:
+        return {*self.removed, *(state.file_name for state in self.wanted)}
 
 
-def _choices(
-    undone: Undone, listed: dict[str, FileRecord], before: dict[str, FileState]
-) -> tuple[list[str], list[FileState], list[str]]:
-    """Names to be removed, files to be put back, and what others have changed since."""
-    planned = undone.planned
-    removed: list[str] = []
-    wanted: list[FileState] = []
-    disputes: list[str] = []
-    for name, ours in _made(undone):
+def _choices(undone: Undone, listed: dict[str, FileRecord], going: set[str]) -> _Choices:
+    """``going`` are the names of files that go with the data when it goes back."""
+    before = {state.file_name: state for state in undone.planned.files_before}
+    found = _Choices()
+    for name, ours in _left_by(undone).items():
         then, now = before.get(name), listed.get(name)
         state = state_of(now) if now else None
         if state == then:
-            continue
-        if (state.file_location, state.tag) != ours if state else ours is not None:
-            found = state.file_location if state else "nothing"
-            disputes.append(f"file {name!r}: the run left {_left(ours)}, found {found}")
+            # It stands as it did before the run, and would go with the run's data.
+            found.wanted.extend([state] if state and name in going else [])
+        elif (_place(state) if state else None) != ours:
+            at = state.file_location if state else "nothing"
+            left = ours[0] if ours else "nothing"
+            found.disputes[name] = f"file {name!r}: the run left {left}, found {at}"
         elif then is None:
-            removed.append(name)
+            found.removed.append(name)
         else:
-            wanted.append(then)
-    named = {file.file_name for file in planned.attach} | set(planned.detach)
-    if undone.did(DATASET):
-        wanted += [s for name, s in before.items() if name not in named and name not in listed]
-    return removed, wanted, disputes
+            found.wanted.append(then)
+    for name in sorted(going - found.touched - found.disputes.keys()):
+        found.disputes[name] = GOES.format(name=name)
+    return found
 
 
-def _made(undone: Undone) -> Iterator[tuple[str, tuple[str, str | None] | None]]:
-    """Files that the run attached, with location and tag, or removed (None)."""
-    for file in undone.planned.attach:
+_Place = tuple[str, str | None]
+"""Location and tag of a file."""
+
+
+def _place(state: FileState) -> _Place:
+    return state.file_location, state.tag
+
+
+def not_left_by(undone: Undone, files: Iterable[FileRecord]) -> list[str]:
+    """Names of those files that are not as the run left them."""
+    ours = _left_by(undone)
+    states = map(state_of, files)
+    return [one.file_name for one in states if ours.get(one.file_name) != _place(one)]
+
+
+def _left_by(undone: Undone) -> dict[str, _Place | None]:
+    """The files that the run attached, or took away (None): itself, or with the data."""
+    planned = undone.planned
+    found: dict[str, _Place | None] = {}
+    if planned.seen and undone.did(DATASET) and _data_made(undone) != planned.seen.data_location:
+        found.update((one.file_name, None) for one in planned.files_before if one.linked)
+    for file in planned.attach:
         if undone.did(ATTACH + file.file_name):
             attached = location_of(undone.done, ATTACH + file.file_name)
             location = attached or file_location(file, undone.done)
-            yield file.file_name, (location or "", file.tag)
-    for name in undone.planned.detach:
-        if undone.did(DETACH + name):
-            yield name, None
+            found[file.file_name] = (location or "", file.tag)
+    found.update((name, None) for name in planned.detach if undone.did(DETACH + name))
+    return found
 
 
-def _left(ours: tuple[str, str | None] | None) -> str:
-    return ours[0] if ours else "nothing"
+def _data_made(undone: Undone) -> str | None:
+    """Where the run left the data."""
+    planned = undone.planned
+    if planned.wanted is None:
+        return planned.seen.data_location if planned.seen else None
+    return planned.wanted.data_location or location_of(undone.done, DATA)
 
 
 def _put_back(

@@ -24,7 +24,7 @@ from polly_core.models.run import (
 from polly_core.models.selection import Selection
 from polly_core.planning.asserting import Assertions
 from polly_core.settings import Settings
-from polly_core.transport.sources import absolute
+from polly_core.transport.sources import given_source
 
 Given = Mapping[str, Any]
 """What click parsed, by parameter name."""
@@ -80,9 +80,9 @@ def _selection(given: Given) -> Selection:
     return checked(
         Selection,
         where=given["where"],
-        ids_uri=_kept_ids() if ids == "-" else ids and absolute(ids),
+        ids_uri=_kept_ids() if ids == "-" else ids and given_source(ids),
         study=StudyId(study) if study else None,
-        manifest_uri=given["manifest"] and absolute(given["manifest"]),
+        manifest_uri=given["manifest"] and given_source(given["manifest"]),
         failures_of=RunId(failed_of) if failed_of else None,
     )
 
@@ -251,7 +251,7 @@ _MANIFEST: Flags = {
 takes_selection = gathered("selection", _SELECTION, _selection)
 """Hands the command ``selection: Selection``."""
 manifest_only = gathered(
-    "selection", _MANIFEST, lambda given: Selection(manifest_uri=absolute(given["manifest"]))
+    "selection", _MANIFEST, lambda given: Selection(manifest_uri=given_source(given["manifest"]))
 )
 """The same where the items are a manifest's rows."""
 takes_running = gathered("running", {**_RUN_ID, **_OPTIONS, **_DRY, **_YES}, _running)

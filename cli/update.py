@@ -7,7 +7,7 @@ from cli.options import Flags, Given
 from polly_core.models.run import OperationName
 from polly_core.models.selection import Selection
 from polly_core.planning.flags import change_from_flags
-from polly_core.transport.sources import absolute
+from polly_core.transport.sources import given_source
 
 _FLAGS: Flags = {
     "--change": {"metavar": "FILE", "help": "YAML or JSON file with the steps."},
@@ -22,7 +22,7 @@ def _describe(given: Given) -> Described:
     if given["change"] and flags:
         raise click.UsageError("--change is given beside --set, --unset or --rename; keep one kind")
     if given["change"]:
-        uri = absolute(given["change"])
+        uri = given_source(given["change"])
         return Described(change_uri=uri, form={"change_uri": uri})
     if not flags:
         return Described()

@@ -24,7 +24,13 @@ from polly_core.operations.transition import Transition
 from polly_core.planning.plan import PlanFile, read_plan
 from polly_core.planning.resources import Loaded, change_of, load_resources, parse_change
 from polly_core.transport.retry import Retrier
-from polly_core.transport.sources import absolute, beside, fetch_source, read_source
+from polly_core.transport.sources import (
+    absolute,
+    beside,
+    fetch_source,
+    read_source,
+    without_query,
+)
 
 Connector = Callable[[Connection, Retrier], Ports]
 """Reaches an atlas; the retrier is for reads."""
@@ -187,7 +193,8 @@ def _load(request: RunRequest) -> Loaded:
     if request.change is not None and request.change_uri is not None:
         raise InvalidInput("the change is given inline and by path or URI; keep one of them")
     if request.change_uri is not None:
-        change = parse_change(read_source(request.change_uri), request.change_uri)
+        content = read_source(request.change_uri)
+        change = parse_change(content, without_query(request.change_uri))
     elif request.change is not None:
         change = change_of(request.change, "the change")
     else:
@@ -241,7 +248,7 @@ def _pinned_selection(selection: Selection, home: Path) -> tuple[Selection, Path
     path, found = fetch_source(uri, home / "sources")
     if selection.source_digest not in {None, found}:
         raise RunMismatch(
-            f"{uri} is not the file this run was started with: expected SHA-256 "
+            f"{without_query(uri)} is not the file this run was started with: expected SHA-256 "
             f"{selection.source_digest}, found {found}; put the file back, or start a new run"
         )
     return selection.model_copy(update={"source_digest": found}), path

@@ -1,15 +1,66 @@
 """Files that a run is given by path or URI: changes, vocabularies, manifests, lists of ids."""
 
 import hashlib
+import re
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import parse_qsl, unquote, urljoin, urlsplit
 
 from polly_core.errors import InvalidInput
 
 _SCHEMES = frozenset({"http", "https", "s3", "file"})
 _TIMEOUT = (10.0, 60.0)
 _CHUNK = 1 << 20
+_USERINFO = re.compile(r"(\w://)[^/?#\s]*@")
+_QUERY = re.compile(r"\?[^\s'\"<>)]+")
+_SECRET = re.compile(
+    r"(sig|signature|token|secret|password|passwd|pwd|credentials?|key|keyid|auth|authorization)$",
+    re.IGNORECASE,
+)
+
+PATTERN = (
+    r"^(?!\s*\w+://[^/?#]*@)"
+    r"(?!.*[?&](.*[-_])?([Ss]ig(nature)?|[Tt]oken|[Ss]ecret|[Pp]assword|[Cc]redential|[Kk]ey)=)"
+)
+"""For JSON Schema, which knows no more: what ``without_secrets`` refuses in its usual spellings."""
+
+
+def without_secrets(uri: str) -> str:
+    """The same, where it holds none.
+
+    Raises:
+        InvalidInput: it holds a user's name or password, or a query that gives access. What a run
+            is given stands in the ledger and in Prefect for all to see. Nothing of it is repeated.
+    """
+    if _USERINFO.search(uri):
+        raise InvalidInput(
+            f"the URL {without_query(uri)} holds a user name or a password, and what a run is "
+            "given is recorded for everybody to see; give an s3:// URI, whose credentials come "
+            "from the environment, or a path"
+        )
+    for name, _value in parse_qsl(urlsplit(uri).query if "://" in uri else "", True):
+        if _SECRET.search(name):
+            raise InvalidInput(
+                f"the URL {without_query(uri)} is signed or holds a key ({name}), and what a run "
+                "is given is recorded for everybody to see; give an s3:// URI, whose credentials "
+                "come from the environment, or a path"
+            )
+    return uri
+
+
+def without_query(text: str) -> str:
+    """A URI, or a text with URIs in it, as it may be shown."""
+    bare = _USERINFO.sub(r"\1", text)
+    return _QUERY.sub("?…", bare) if "://" in text or "url: " in text else bare
+
+
+def given_source(uri: str) -> str:
+    """What a user names as a source: the same place, independent of the working directory.
+
+    Raises:
+        InvalidInput: it holds secrets.
+    """
+    return absolute(without_secrets(uri))
 
 
 def absolute(uri: str) -> str:
@@ -31,9 +82,9 @@ def read_source(uri: str) -> bytes:
     """The content at a path, ``file://``, ``http(s)://`` or ``s3://``.
 
     Raises:
-        InvalidInput: it cannot be read; the message names it.
+        InvalidInput: it cannot be read, or holds secrets; the message names it.
     """
-    local = _local(uri)
+    local = _local(without_secrets(uri))
     try:
         if local is not None:
             return local.read_bytes()
@@ -46,9 +97,9 @@ def fetch_source(uri: str, folder: Path) -> tuple[Path, str]:
     """A local file with the content, and its SHA-256 in hex. Local files stay where they are.
 
     Raises:
-        InvalidInput: it cannot be read; the message names it.
+        InvalidInput: it cannot be read, or holds secrets; the message names it.
     """
-    local = _local(uri)
+    local = _local(without_secrets(uri))
     if local is None:
         folder.mkdir(parents=True, exist_ok=True)
         local = folder / (Path(urlsplit(uri).path).name or "source")
@@ -88,7 +139,8 @@ def _download(uri: str) -> bytes:
         answer = requests.get(uri, timeout=_TIMEOUT)
         answer.raise_for_status()
     except requests.RequestException as error:
-        raise _unreadable(uri, error) from error
+        # Its text and those of its causes hold the whole URL, after a redirect another one.
+        raise _unreadable(uri, error) from None
     return answer.content
 
 
@@ -106,5 +158,7 @@ def _from_s3(uri: str) -> bytes:
 
 
 def _unreadable(uri: str, error: Exception) -> InvalidInput:
-    reason = getattr(error, "strerror", None) or str(error)
-    return InvalidInput(f"{uri} cannot be read: {reason}; check the path or URI and its access")
+    reason = getattr(error, "strerror", None) or without_query(str(error))
+    return InvalidInput(
+        f"{without_query(uri)} cannot be read: {reason}; check the path or URI and its access"
+    )

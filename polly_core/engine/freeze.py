@@ -14,7 +14,7 @@ from polly_core.errors import InvalidInput, NotFound, RunMismatch
 from polly_core.ledger.ledger import Ledger
 from polly_core.ledger.rows import NewShard, RunRow, ShardNo
 from polly_core.models.catalog import DatasetId, DatasetRecord, RunId
-from polly_core.models.run import RETRIED, WRITTEN, Item, ItemState
+from polly_core.models.run import RETRIED, Item
 from polly_core.models.selection import Selection, SelectionKind
 from polly_core.planning.manifest import BY_DATASET, BY_FILE, read_ids, read_manifest
 from polly_core.planning.selection import Where
@@ -128,10 +128,8 @@ class Freezer:
         self._same_catalog(self.ledger.run(run_id), "undone or rolled back")
         seen: set[tuple[DatasetId, str]] = set()
         for row in self.ledger.items(run_id):
-            in_doubt = row.state in {ItemState.SENT, ItemState.UNKNOWN}
             one = row.dataset_id, row.file_name if self.by_file else ""
-            wrote = row.planned is not None and (row.state in WRITTEN or row.done or in_doubt)
-            if wrote and one not in seen:
+            if row.wrote and one not in seen:
                 seen.add(one)
                 yield Found(row.dataset_id, file_name=one[1])
 

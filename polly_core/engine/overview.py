@@ -1,5 +1,6 @@
 """A run with everything around it: where it comes from, who approved it, who is at it now."""
 
+from collections.abc import Iterator
 from datetime import datetime
 
 from polly_core.engine.execution import living_executions
@@ -10,6 +11,7 @@ from polly_core.ledger.rows import Approved, Control, ExecutionRow, Pace, RunRow
 from polly_core.models.catalog import RunId
 from polly_core.models.jsonvalue import Model
 from polly_core.models.run import (
+    WRITTEN,
     Approval,
     ItemState,
     OperationName,
@@ -57,7 +59,7 @@ class Overview(Model):
     origin: Link | None = None
     """What it undoes, or repeats a part of."""
     led_to: tuple[Link, ...] = ()
-    """Runs that undo it, or repeat a part of it; oldest first."""
+    """Runs that undid something of it, or repeat a part of it; oldest first."""
     approvals: tuple[Approved, ...] = ()
     waves: tuple[WaveStanding, ...] = ()
     """Empty where everything goes at once, or nothing is planned yet."""
@@ -71,7 +73,7 @@ def overview(ledger: Ledger, run: RunRow) -> Overview:
     return Overview(
         summary=summarise(ledger, run),
         origin=_link(ledger.run(run.origin)) if run.origin else None,
-        led_to=tuple(map(_link, ledger.runs_of_origin(run.run_id))),
+        led_to=tuple(_led_to(ledger, run.run_id)),
         approvals=approvals,
         waves=_waves(ledger, run, approvals),
         control=ledger.control(run.run_id),
@@ -86,6 +88,14 @@ def living(ledger: Ledger, run_id: RunId) -> tuple[Live, ...]:
 
 def _live(one: ExecutionRow) -> Live:
     return Live(process=one.process, started_at=one.started_at, pace=one.pace, pace_at=one.pace_at)
+
+
+def _led_to(ledger: Ledger, run_id: RunId) -> Iterator[Link]:
+    """An undo that wrote nothing, a dry run for one, has undone nothing."""
+    for run in ledger.runs_of_origin(run_id):
+        undoes = run.spec.operation is OperationName.UNDO
+        if not undoes or ledger.counts(run.run_id).of(*WRITTEN):
+            yield _link(run)
 
 
 def _link(run: RunRow) -> Link:

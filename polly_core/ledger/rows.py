@@ -10,6 +10,7 @@ from pydantic import Field
 from polly_core.models.catalog import DatasetId, RunId, VersionId
 from polly_core.models.jsonvalue import JsonObject, Model
 from polly_core.models.run import (
+    WRITTEN,
     Counts,
     Decision,
     ExecutionId,
@@ -127,6 +128,18 @@ class ItemRow(Model):
     verified_at: datetime | None = None
     done: tuple[StepResult, ...] = ()
     """Steps that are done, in the order they were recorded."""
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether its write was sent, and nobody knows what came of it."""
+        return self.state in {ItemState.SENT, ItemState.UNKNOWN}
+
+    @property
+    def wrote(self) -> bool:
+        """Whether something of it was written, or may have been. Needs the plan."""
+        return self.planned is not None and bool(
+            self.state in WRITTEN or self.done or self.in_doubt
+        )
 
     def item(self) -> Item:
         """The item as it was frozen."""

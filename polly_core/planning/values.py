@@ -6,7 +6,7 @@ found by identity and the caller's document stays as it is.
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import Enum
 from typing import Literal, NoReturn, TypeAlias
 
@@ -42,6 +42,15 @@ def get_field(document: JsonObject, keys: Sequence[str]) -> MaybeJson:
             return ABSENT
         node = node[key]
     return node
+
+
+def inner_keys(value: JsonObject, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Keys to every field in an object, at every level."""
+    for key, inner in value.items():
+        keys = (*above, key)
+        yield keys
+        if isinstance(inner, dict):
+            yield from inner_keys(inner, keys)
 
 
 def put_field(document: JsonObject, keys: Sequence[str], value: JsonValue) -> JsonObject:

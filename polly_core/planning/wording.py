@@ -1,13 +1,15 @@
 """Plans in words for a person."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from difflib import get_close_matches
 
 from polly_core.models.jsonvalue import JsonObject, JsonValue
 from polly_core.models.run import Planned
 
 SHOWN_OPERATIONS = 3
 LONGEST_VALUE = 60
+SHOWN_NAMES = 12
 
 
 def actions_of(planned: Planned) -> tuple[str, ...]:
@@ -39,6 +41,18 @@ def _moves_data(planned: Planned) -> bool:
 def counted(number: int, noun: str) -> str:
     """A number of things in words, for example ``1 file`` or ``2 files``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def meant(name: str, names: Collection[str]) -> str:
+    """A name that was not found among these, with the one that may have been meant."""
+    close = get_close_matches(name, names, n=1)
+    return f"{name} (did you mean {close[0]}?)" if close else name
+
+
+def listed(names: Collection[str]) -> str:
+    """Names in their order, cut where there are many."""
+    more = ", …" if len(names) > SHOWN_NAMES else ""
+    return ", ".join(sorted(names)[:SHOWN_NAMES]) + more
 
 
 def change_text(

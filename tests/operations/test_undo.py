@@ -219,10 +219,3 @@ def test_a_foreign_edit_between_plan_and_write_is_kept(either: Rig) -> None:
         assert _metadata(either) == {"theirs": 1}
     else:
         assert undone.counts.by_state == {ItemState.CONFLICT: 1}
-
-
-def test_a_dataset_that_the_run_never_wrote(either: Rig) -> None:
-    either.fill(1)
-    done = either.run(either.request(change=CHANGE))
-    undone = _undo(either, done.run_id, dataset_ids=["D9999"])
-    assert undone.counts.total == 0

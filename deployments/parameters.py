@@ -15,7 +15,7 @@ from pydantic import ValidationError as PydanticError
 from polly_core.errors import InvalidInput
 from polly_core.models.jsonvalue import JsonObject, JsonValue
 from polly_core.planning.resources import parse_document
-from polly_core.transport.sources import read_source
+from polly_core.transport.sources import PATTERN, read_source
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -184,5 +184,9 @@ def _told(error: ValidationError) -> Iterator[str]:
             yield f"{full} is unknown; {meant}Known here: {', '.join(known)}"
     elif error.validator == "required":
         yield f"{where + ': ' if where else ''}{error.message}"
+    elif error.validator == "pattern":
+        # Its message would repeat the value, which may hold a secret.
+        why = "a URL must hold no password, key or signature"
+        yield f"{where}: {why if error.validator_value == PATTERN else 'expected another form'}"
     else:
         yield f"{where}: {error.message}"

@@ -5,7 +5,7 @@ from typing import Self
 from prefect import State
 from pydantic import Field, model_validator
 
-from flows.parameters import SelectingForm
+from flows.parameters import SelectingForm, SourceUri
 from flows.skeleton import Bulk, bulk_flow, carry_out
 from polly_core.engine.request import RunRequest
 from polly_core.models.jsonvalue import JsonObject
@@ -23,7 +23,7 @@ class BulkUpdate(SelectingForm):
         description="The change itself: an object with a list of steps, as a change file has it. "
         "Or use change_uri.",
     )
-    change_uri: str = Field(
+    change_uri: SourceUri = Field(
         default="",
         description="A change file (YAML or JSON): s3://, https:// or a path that the worker can "
         "read. It is pinned by its hash when the run starts.",

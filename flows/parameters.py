@@ -4,10 +4,17 @@ Empty text stands for "not given": Prefect's form is clumsy about values that ma
 """
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 
 from polly_core.engine.request import RunRequest
 from polly_core.models.catalog import AtlasId, DatasetId, RunId, StudyId
@@ -26,12 +33,22 @@ from polly_core.models.run import (
 )
 from polly_core.models.selection import Selection
 from polly_core.planning.asserting import Assertions
+from polly_core.transport.sources import PATTERN, without_secrets
 
 
 class Form(BaseModel):
     """Base of the parameter models: unknown fields are refused, so that a typo is seen."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Pydantic would repeat what it refuses, secrets as well.
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+SourceUri = Annotated[
+    str,
+    AfterValidator(without_secrets),
+    # Prefect's server and form look at the schema, before they keep anything.
+    Field(json_schema_extra={"pattern": PATTERN}),
+]
 
 
 def uuid_text(text: str) -> str:
@@ -51,12 +68,12 @@ class SelectionForm(Form):
     ids: list[str] = Field(
         default=[], description="These dataset ids. For more than a few use ids_uri."
     )
-    ids_uri: str = Field(
+    ids_uri: SourceUri = Field(
         default="",
         description="A file with one dataset id per line: s3://, https:// or a path that the "
         "worker can read.",
     )
-    manifest_uri: str = Field(
+    manifest_uri: SourceUri = Field(
         default="",
         description="A manifest (CSV, TSV or JSONL) with a dataset_id column. With no change "
         "given, its metadata.* columns are the change.",
@@ -307,7 +324,7 @@ class SelectingForm(BulkForm):
 class ManifestForm(BulkForm):
     """The same, for operations whose items are the rows of a manifest."""
 
-    manifest_uri: str = Field(
+    manifest_uri: SourceUri = Field(
         default="",
         description="A manifest (CSV, TSV, JSONL or Parquet): s3://, https:// or a path that the "
         "worker can read. Relative paths in it are relative to it.",

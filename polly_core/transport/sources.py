@@ -19,8 +19,8 @@ _SECRET = re.compile(
 )
 
 PATTERN = (
-    r"^(?!\s*\w+://[^/?#]*@)"
-    r"(?!.*[?&](.*[-_])?([Ss]ig(nature)?|[Tt]oken|[Ss]ecret|[Pp]assword|[Cc]redential|[Kk]ey)=)"
+    r"^(?!\s*\w+://([^/?#]*@|.*[?&](.*[-_])?"
+    r"([Ss]ig(nature)?|[Tt]oken|[Ss]ecret|[Pp]assword|[Cc]redential|[Kk]ey)=))"
 )
 """For JSON Schema, which knows no more: what ``without_secrets`` refuses in its usual spellings."""
 

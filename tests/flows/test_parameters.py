@@ -3,8 +3,11 @@
 import pytest
 from pydantic import ValidationError
 
+from deployments.parameters import checked
 from flows.bulk_update import BulkUpdate
 from flows.parameters import ExecutionForm, SelectionForm
+from polly_core.errors import InvalidInput
+from polly_core.models.jsonvalue import JsonObject
 from polly_core.models.run import Allowance, RunOptions
 from polly_core.models.selection import Selection
 
@@ -65,3 +68,21 @@ def test_what_does_not_fit_is_refused(given: dict[str, object], complaint: str) 
 def test_two_sources_of_a_selection_are_refused() -> None:
     with pytest.raises(ValidationError, match="one source"):
         SelectionForm(study="s", ids=["a"]).selection()
+
+
+@pytest.mark.parametrize(
+    "uri", ["https://somebody:hush@host/m.csv", "https://host/m.csv?X-Amz-Signature=hush"]
+)
+@pytest.mark.parametrize("field", ["change_uri", "ids_uri", "manifest_uri"])
+def test_a_source_that_holds_a_secret_is_refused_without_repeating_it(uri: str, field: str) -> None:
+    """By the form, and before that by the schema, which Prefect's server and CI look at."""
+    named: JsonObject = {field: uri} if field == "change_uri" else {"selection": {field: uri}}
+    given: JsonObject = {"atlas_id": "9", **named}
+    if field != "change_uri":
+        given["change"] = {"steps": [{"unset": "x"}]}
+    with pytest.raises(ValidationError, match="s3:// URI") as refused:
+        BulkUpdate.model_validate(given)
+    assert "hush" not in str(refused.value)
+    with pytest.raises(InvalidInput, match="no password, key or signature") as unfit:
+        checked(BulkUpdate.model_json_schema(), given, [])
+    assert "hush" not in str(unfit.value)

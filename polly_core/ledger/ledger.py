@@ -410,8 +410,8 @@ class Ledger:
 
     def last_copies(
         self, source: CatalogRef, target: CatalogRef, dataset_ids: Collection[DatasetId]
-    ) -> Mapping[DatasetId, ItemRow]:
-        """The newest applied copy of each dataset from one atlas to another of the service.
+    ) -> Mapping[DatasetId, history.Copied]:
+        """The newest applied copies of each dataset from one atlas to another of the service.
 
         Datasets never copied are left out.
         """

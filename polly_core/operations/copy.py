@@ -10,13 +10,16 @@ from polly_core.models.run import Invalid, Item, Planned, Skipped, StepResult, U
 from polly_core.operations.base import Draft, Drift, live
 from polly_core.operations.copying import Copying, ObjectsMissing
 from polly_core.operations.promotion import (
+    Changes,
     LastCopy,
+    UndoneCopy,
     changes,
     differing,
     disputed,
     here_then,
     last_copy_in,
     there_then,
+    undone_copy_in,
 )
 from polly_core.operations.sides import Side, last_ended, side_of
 from polly_core.operations.transition import Transition
@@ -35,6 +38,10 @@ CHANGED_THERE = (
 GONE_THERE = (
     "deleted there since the last copy and not changed here: left alone; --existing overwrite "
     "copies it again"
+)
+UNDONE = (
+    "its last copy was undone by run {run_id}, and it has not changed here since: left alone; "
+    "--existing overwrite copies it again"
 )
 GONE_HERE = "gone here since the last copy: what is at the destination is left alone"
 _DECIDE = (
@@ -68,6 +75,9 @@ class _Pair:
     source: Side
     target: Side | None
     last: LastCopy | None
+    """The last that was not taken back."""
+    undone: UndoneCopy | None
+    """A later one."""
 
 
 class CopyDatasets(Transition):
@@ -105,7 +115,8 @@ class CopyDatasets(Transition):
             return early
         source = side_of(self._source, record, files=self._spec.files)
         target = side_of(reader, there) if there else None
-        return self._decide(reader, _Pair(item, source, target, last))
+        undone = undone_copy_in(item.row, source_id)
+        return self._decide(reader, _Pair(item, source, target, last, undone))
 
     def draft(
         self,
@@ -169,26 +180,27 @@ class CopyDatasets(Transition):
     def _judged(self, pair: _Pair) -> Skipped | Invalid | None:
         """Why a promotion leaves the item alone."""
         source, target, last = pair.source, pair.target, pair.last
+        if pair.undone is not None and not self._changed_here(source, pair.undone.made):
+            return Skipped(reason=UNDONE.format(run_id=pair.undone.run_id))
         if last is None:
             return _no_base(source, target) if target else None
-        names = set(source.files) | {file.file_name for file in last.files}
-        names = names if self._spec.files else set()
-        here = changes(source, here_then(last), names=names)
+        here = self._changed_here(source, last)
         if target is None:
-            if here:
-                return Invalid(reasons=(CONFLICT_DELETED,))
-            return Skipped(reason=GONE_THERE)
-        there = changes(target, there_then(last, target.record.dataset_id), names=names)
-        if not there:
-            return None
-        if not here:
+            return Invalid(reasons=(CONFLICT_DELETED,)) if here else Skipped(reason=GONE_THERE)
+        then = there_then(last, target.record.dataset_id)
+        there = changes(target, then, names=self._names(source, last))
+        if there and not here:
             return Skipped(reason=CHANGED_THERE)
-        versions = (
-            f"here version {source.record.version_id} (copied was {last.source.version_id}), there "
-            f"version {target.record.version_id} (the copy was {last.version_id})"
-        )
-        said = f"{versions}; changed {disputed(here, there)}"
-        return Invalid(reasons=(CONFLICT, said), version_seen=target.record.version_id)
+        return _conflict(source, target, last, disputed(here, there)) if there else None
+
+    def _changed_here(self, source: Side, last: LastCopy) -> Changes:
+        return changes(source, here_then(last), names=self._names(source, last))
+
+    def _names(self, source: Side, last: LastCopy) -> set[str]:
+        """Of files that are the copy's business."""
+        if not self._spec.files:
+            return set()
+        return {*source.files, *(file.file_name for file in last.files)}
 
     def _side_effects(self, pair: _Pair, planned: Planned) -> tuple[str, ...]:
         target = pair.target
@@ -216,6 +228,14 @@ def source_of(item: Item) -> DatasetId:
     """Which dataset of the source is copied."""
     named = (item.row or {}).get(FROM_COLUMN)
     return DatasetId(str(named)) if named else item.dataset_id
+
+
+def _conflict(source: Side, target: Side, last: LastCopy, changed: str) -> Invalid:
+    said = (
+        f"here version {source.record.version_id} (copied was {last.source.version_id}), there "
+        f"version {target.record.version_id} (the copy was {last.version_id}); changed {changed}"
+    )
+    return Invalid(reasons=(CONFLICT, said), version_seen=target.record.version_id)
 
 
 def _no_base(source: Side, target: Side) -> Invalid:

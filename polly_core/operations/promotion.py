@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from polly_core.models.catalog import DatasetId, StudyId, VersionId
+from polly_core.models.catalog import DatasetId, RunId, StudyId, VersionId
 from polly_core.models.jsonvalue import JsonObject, Model
 from polly_core.models.run import FileState, SourceVersion
 from polly_core.operations.sides import Side
@@ -12,6 +12,8 @@ from polly_core.planning.values import ABSENT, MaybeJson, shown
 
 BASE_KEY = "@last_copy"
 """Of an item's row: the last copy as JSON. No column of a manifest is called so."""
+UNDONE_KEY = "@undone_copy"
+"""The same of the newest copy, where it was taken back."""
 _SHOWN = 20
 
 
@@ -41,6 +43,14 @@ class LastCopy(Model):
         return found
 
 
+class UndoneCopy(Model):
+    """The newest copy, taken back since."""
+
+    made: LastCopy
+    run_id: RunId
+    """That took it back."""
+
+
 def last_copy_in(row: JsonObject | None, source_id: DatasetId) -> LastCopy | None:
     """The last copy of this source, where the item's row has one."""
     found = (row or {}).get(BASE_KEY)
@@ -48,6 +58,15 @@ def last_copy_in(row: JsonObject | None, source_id: DatasetId) -> LastCopy | Non
         return None
     last = LastCopy.model_validate(found)
     return last if last.source.dataset_id == source_id else None
+
+
+def undone_copy_in(row: JsonObject | None, source_id: DatasetId) -> UndoneCopy | None:
+    """The newest copy of this source, where it was taken back."""
+    found = (row or {}).get(UNDONE_KEY)
+    if found is None:
+        return None
+    undone = UndoneCopy.model_validate(found)
+    return undone if undone.made.source.dataset_id == source_id else None
 
 
 @dataclass(frozen=True, slots=True)

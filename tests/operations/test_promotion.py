@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from polly_core.models.catalog import DatasetChange, DatasetId
+from polly_core.models.catalog import DatasetChange, DatasetId, RunId
+from polly_core.models.jsonvalue import JsonObject
 from polly_core.models.run import ItemState, OperationName, RunSummary
 from polly_core.models.selection import Selection
 from polly_core.operations.copy import (
@@ -17,6 +18,7 @@ from polly_core.operations.copy import (
     GONE_THERE,
     NEW,
     NO_BASE,
+    UNDONE,
 )
 from polly_core.testing.fake import FakeCatalog
 from tests.operations.copies import Copies, seen
@@ -267,21 +269,124 @@ def test_a_source_file_that_was_removed_stays_there(copies: Copies) -> None:
     assert "notes.txt" in seen(copies.target, "A").files
 
 
-def test_an_undone_promotion_stays_undone_until_something_changes(copies: Copies) -> None:
-    """Whoever undid it did not want it: it counts as a change made there."""
+def undone(copies: Copies, run_id: RunId, **how: object) -> RunSummary:
+    """What that run did is taken back."""
+    change: JsonObject = {"run_id": run_id, **how}  # type: ignore[dict-item]
+    return copies.rig.run(
+        copies.rig.request(
+            operation=OperationName.UNDO, change=change, selection=Selection(written_by=run_id)
+        )
+    )
+
+
+def promoted_and_undone(copies: Copies) -> RunSummary:
+    """Of a dataset that was promoted before, and of a new one."""
     before = seen(copies.target, "A")
-    edit(copies.source, "A", metadata={"here": 1})
-    copies.source.add("new")
+    edit(copies.source, "A", metadata={"here": "a mistake"}, study_id="S2")
+    copies.source.add_file("A", "notes.txt", content=b"mistaken")
+    copies.source.add("new", {"here": "a mistake"})
     summary = copies.run("promote")
     assert summary.counts.by_state == {APPLIED: 2, UNCHANGED: 2}
-    undo = copies.rig.request(
-        operation=OperationName.UNDO,
-        change={"run_id": summary.run_id},
-        selection=Selection(written_by=summary.run_id),
-    )
-    assert copies.rig.run(undo).counts.by_state == {APPLIED: 2}
+    undo = undone(copies, summary.run_id)
+    assert undo.counts.by_state == {APPLIED: 2}
     assert seen(copies.target, "A") == before
+    return undo
+
+
+def corrected(copies: Copies) -> None:
+    for name in ("A", "new"):
+        edit(copies.source, name, metadata={"here": "corrected"})
+
+
+def test_an_undone_promotion_stays_undone_while_the_source_is_as_it_was(copies: Copies) -> None:
+    """Whoever undid it did not want it."""
+    undo = promoted_and_undone(copies)
+    before = seen(copies.target, "A")
     again = copies.run("promote")
-    assert copies.reasons(again)["A"] == (CHANGED_THERE,)
-    assert copies.reasons(again)["new"] == (GONE_THERE,)
+    said = (UNDONE.format(run_id=undo.run_id),)
+    assert copies.reasons(again) == {"A": said, "B": (), "C": (), "new": said}
+    assert again.counts.by_state == {SKIPPED: 2, UNCHANGED: 2}
     assert seen(copies.target, "A") == before
+
+
+def test_a_corrected_source_is_promoted_as_if_nothing_had_been_undone(copies: Copies) -> None:
+    promoted_and_undone(copies)
+    corrected(copies)
+    again = copies.run("promote")
+    assert again.counts.by_state == {APPLIED: 2, UNCHANGED: 2}, copies.reasons(again)
+    for name in ("A", "new"):
+        assert seen(copies.target, name) == seen(copies.source, name)
+    assert copies.run("promote").counts.by_state == {UNCHANGED: 4}
+    # And that one is undone as well.
+    undone(copies, again.run_id)
+    corrected_again = {"here": "corrected again"}
+    edit(copies.source, "A", metadata=corrected_again)
+    assert states(copies, copies.run("promote")) == {
+        "A": APPLIED,
+        "B": UNCHANGED,
+        "C": UNCHANGED,
+        "new": SKIPPED,
+    }
+    assert seen(copies.target, "A").metadata == corrected_again
+
+
+def test_edits_there_after_an_undo_are_conflicts(copies: Copies) -> None:
+    promoted_and_undone(copies)
+    edit(copies.target, "A", metadata={"there": 1})
+    copies.target.add("new", {"there": 1})
+    corrected(copies)
+    reasons = copies.reasons(copies.run("promote"))
+    assert (reasons["A"][0], reasons["new"][0]) == (CONFLICT, NO_BASE)
+    assert seen(copies.target, "A").metadata == {"there": 1}
+
+
+def test_edits_there_before_an_undo_are_conflicts(copies: Copies) -> None:
+    edit(copies.source, "A", metadata={"here": 1})
+    summary = copies.run("promote")
+    edit(copies.target, "A", metadata={"here": 1, "there": 1})
+    assert undone(copies, summary.run_id).counts.by_state == {APPLIED: 1}
+    assert "there" in seen(copies.target, "A").metadata
+    edit(copies.source, "A", metadata={"here": 2})
+    assert promoted(copies, "A")[1][0] == CONFLICT
+
+
+def test_a_deletion_there_after_an_undo_is_a_conflict(copies: Copies) -> None:
+    promoted_and_undone(copies)
+    copies.target.remove("A")
+    corrected(copies)
+    assert copies.reasons(copies.run("promote"))["A"] == (CONFLICT_DELETED,)
+
+
+def test_an_overwriting_copy_that_was_undone_is_no_base(copies: Copies) -> None:
+    copies.source.add("D", {"here": 1})
+    copies.target.add("D", {"there": 1})
+    summary = copies.run("overwrite", selection=Selection(ids=("D",)))
+    undone(copies, summary.run_id)
+    edit(copies.source, "D", metadata={"here": 2})
+    assert copies.reasons(copies.run("promote"))["D"][0] == NO_BASE
+
+
+def test_an_undo_that_was_undone_is_as_if_it_had_not_been(copies: Copies) -> None:
+    undo = promoted_and_undone(copies)
+    assert undone(copies, undo.run_id).counts.by_state == {APPLIED: 2}
+    assert copies.run("promote").counts.by_state == {UNCHANGED: 4}
+    corrected(copies)
+    assert copies.run("promote").counts.by_state == {APPLIED: 2, UNCHANGED: 2}
+    assert seen(copies.target, "A") == seen(copies.source, "A")
+
+
+def test_an_undo_of_some_fields_is_an_edit_there(copies: Copies) -> None:
+    edit(copies.source, "A", metadata={"one": 1, "two": 2})
+    summary = copies.run("promote")
+    undone(copies, summary.run_id, fields=["one"])
+    assert promoted(copies, "A") == (SKIPPED, (CHANGED_THERE,))
+    edit(copies.source, "A", metadata={"one": 2, "two": 2})
+    assert promoted(copies, "A")[1][0] == CONFLICT
+
+
+def test_gone_here_after_the_only_copy_was_undone(copies: Copies) -> None:
+    """What lives there now came from nowhere here."""
+    promoted_and_undone(copies)
+    copies.target.add("new")
+    copies.source.remove("new")
+    assert "new" not in states(copies, copies.run("promote"))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from polly_core.catalog.ports import Ports, Reader
 from polly_core.engine.builders.base import Built, Found, Workshop
 from polly_core.errors import InvalidInput, NotFound
+from polly_core.ledger.history import Copied
 from polly_core.ledger.ledger import Ledger
 from polly_core.ledger.rows import ItemRow
 from polly_core.models.catalog import AtlasId, CatalogRef, DatasetId
@@ -15,7 +16,12 @@ from polly_core.models.run import FileState, Planned
 from polly_core.models.selection import SelectionKind
 from polly_core.operations.base import live
 from polly_core.operations.copy import FROM_COLUMN, CopyDatasets
-from polly_core.operations.promotion import BASE_KEY, LastCopy
+from polly_core.operations.promotion import (
+    BASE_KEY,
+    UNDONE_KEY,
+    LastCopy,
+    UndoneCopy,
+)
 from polly_core.operations.stepping import DATA, file_location, location_of
 
 LOOKUP = 500
@@ -69,22 +75,25 @@ class _Bases:
 
     def added(self, found: Sequence[Found]) -> list[Found]:
         """The items, each with its last copy where one is recorded."""
-        rows = self.ledger.last_copies(self.source, self.target, [f.dataset_id for f in found])
-        return [_with_base(one, rows.get(one.dataset_id)) for one in found]
+        known = self.ledger.last_copies(self.source, self.target, [f.dataset_id for f in found])
+        return [_with_base(one, known.get(one.dataset_id, Copied(None))) for one in found]
 
 
-def _with_base(one: Found, row: ItemRow | None) -> Found:
-    cells = {name: cell for name, cell in (one.row or {}).items() if name != BASE_KEY}
-    last = last_copy(row) if row is not None else None
+def _with_base(one: Found, copied: Copied) -> Found:
+    cells = {n: cell for n, cell in (one.row or {}).items() if n not in {BASE_KEY, UNDONE_KEY}}
+    last, undone = last_copy(copied.last), last_copy(copied.undone)
     if last is not None:
         cells[BASE_KEY] = last.model_dump(mode="json")
+    if undone is not None and copied.undone_by is not None:
+        told = UndoneCopy(made=undone, run_id=copied.undone_by)
+        cells[UNDONE_KEY] = told.model_dump(mode="json")
     return replace(one, row=cells or None)
 
 
-def last_copy(row: ItemRow) -> LastCopy | None:
+def last_copy(row: ItemRow | None) -> LastCopy | None:
     """How an applied copy left both sides."""
-    planned = row.planned
-    if planned is None or planned.source is None:
+    planned = row.planned if row else None
+    if row is None or planned is None or planned.source is None:
         return None
     seen = planned.seen
     version = row.version_after or (seen.version_id if seen else None)
@@ -123,10 +132,10 @@ def gone(bases: _Bases, source: Reader, target: Reader) -> Iterator[Found]:
     ids = _only_there(source, target)
     while chunk := list(itertools.islice(ids, LOOKUP)):
         for one in bases.added([Found(dataset_id) for dataset_id in chunk]):
-            last = LastCopy.model_validate(one.row[BASE_KEY]) if one.row else None
-            if last is None:
+            cell = (one.row or {}).get(BASE_KEY)
+            if cell is None:
                 continue
-            name = last.source.dataset_id
+            name = LastCopy.model_validate(cell).source.dataset_id
             if name == one.dataset_id:
                 yield one
             elif live(source, name) is None:

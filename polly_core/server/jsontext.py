@@ -5,6 +5,7 @@ import math
 import re
 from typing import NoReturn
 
+from polly_core.errors import BadRequest
 from polly_core.models.jsonvalue import JsonObject, JsonValue
 from polly_core.server.refusals import bad_request
 
@@ -31,6 +32,9 @@ def parse_body(body: bytes, kept: tuple[str, ...] = ()) -> tuple[JsonObject, str
         raise bad_request(f"The body is not JSON: {error.msg} at {where}") from None
     except RecursionError:
         raise bad_request("The body is nested too deeply") from None
+    except BadRequest:
+        # It is a ValueError too, and says already what is wrong.
+        raise
     except ValueError as error:
         raise bad_request(f"The body is not usable JSON: {error}") from None
 

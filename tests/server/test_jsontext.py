@@ -80,7 +80,6 @@ def test_the_last_of_two_members_counts() -> None:
     [
         (b"", "not JSON"),
         (b"nonsense", "not JSON"),
-        (b"[1]", "expected an object"),
         (b"null", "expected an object"),
         (b'"text"', "expected an object"),
         (b'{"a":1} x', "Extra data at line 1, column 9"),
@@ -105,6 +104,12 @@ def test_refuses_what_is_not_json(body: bytes, complaint: str) -> None:
         parse_body(body, PATH)
     assert complaint in refused.value.detail
     assert refused.value.status == 400
+
+
+def test_a_body_that_is_no_object_is_told_in_one_text() -> None:
+    with pytest.raises(BadRequest) as refused:
+        parse_body(b"[1]", PATH)
+    assert str(refused.value) == "400 Bad Request: The body: expected an object"
 
 
 def test_the_kept_member_is_checked_as_well() -> None:

@@ -23,6 +23,7 @@ from polly_core.errors import (
     Unprocessable,
 )
 from polly_core.models.wire import LOCKED_TITLE
+from polly_core.transport.service import Service
 
 _BY_STATUS: Mapping[int, type[CatalogError]] = {
     400: BadRequest,
@@ -45,6 +46,7 @@ _TITLES: Mapping[int, str] = {
     503: "Service unavailable",
 }
 _SHOWN = 300
+_CHECK_KEY = "check POLLY_API_KEY, or the key that was given to Polly.auth"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +62,10 @@ class Answer:
         return 200 <= self.status < 300
 
 
-def failure(answer: Answer, *, write: bool, now: datetime | None = None) -> CatalogError | None:
-    """The error that an answer means, or None where it is a success.
+def failure(
+    answer: Answer, service: Service, *, write: bool, now: datetime | None = None
+) -> CatalogError | None:
+    """The error that an answer of the service means, or None where it is a success.
 
     For a write only the statuses that certainly say so mean that nothing happened (wire.md §9).
     ``now`` is what a ``Retry-After`` date is compared with.
@@ -79,7 +83,18 @@ def failure(answer: Answer, *, write: bool, now: datetime | None = None) -> Cata
             f"the service points to {target!r}, but the key is sent to no other address. "
             "Set POLLY_API_URL to the right one"
         )
+    if kind in {Unauthorized, AccessDenied}:
+        detail = _about_the_key(answer.status, title, detail, service)
     return kind(title, detail, status=answer.status, retry_after=retry_after)
+
+
+def _about_the_key(status: int, title: str, detail: str, service: Service) -> str:
+    """What the service said, where that is more than its title and without the key, and advice."""
+    key = service.api_key.get_secret_value()
+    said = "" if detail.lower() == title.lower() or key in detail else detail
+    refused = "does not accept the key" if status == 401 else "does not allow this to the key"
+    advice = f"{service.api_url} {refused}; {_CHECK_KEY}"
+    return f"{said.rstrip('.')}; {advice}" if said else advice
 
 
 def _kind(status: int, title: str, *, write: bool, retry_after: float | None) -> type[CatalogError]:

@@ -134,7 +134,7 @@ class Channel:
             path = target
         else:
             raise ReadFailed("Too many redirects", f"GET {request.path}", status=answer.status)
-        error = failure(answer, write=request.write)
+        error = failure(answer, self.service, write=request.write)
         if error is not None:
             raise error
         return answer

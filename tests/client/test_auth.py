@@ -7,7 +7,7 @@ import pytest
 
 from polly_core.auth import Polly, PollySession, UnauthorizedException
 from polly_core.data_management import Catalog, copy_dataset
-from polly_core.errors import InvalidInput
+from polly_core.errors import AccessDenied, InvalidInput, Unauthorized
 from tests.transport.stub import Reply, dataset, serving
 
 
@@ -104,3 +104,17 @@ def test_the_key_is_in_no_repr() -> None:
     assert "hidden-key" not in repr(session)
     assert "hidden-key" not in repr(session.transport())
     assert "hidden-key" not in repr(vars(Catalog("9")))
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refused_key_says_where_and_what_to_check(
+    status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(Reply(status, {"message": "Unauthorized"})) as stub:
+        monkeypatch.setenv("POLLY_API_URL", stub.url)
+        Polly.auth("some-wrong-key")
+        with pytest.raises((Unauthorized, AccessDenied)) as caught:
+            list(Catalog("9").list_datasets())
+    assert f"{stub.url} does not" in str(caught.value)
+    assert "check POLLY_API_KEY, or the key that was given to Polly.auth" in str(caught.value)
+    assert "some-wrong-key" not in str(caught.value)

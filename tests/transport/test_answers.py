@@ -23,7 +23,9 @@ from polly_core.errors import (
     Unprocessable,
 )
 from polly_core.transport.answers import Answer, failure, parse_retry_after
+from tests.transport.stub import KEY, service
 
+SERVICE = service("http://service.example:8000")
 DOCUMENT = b'{"errors": [{"status": "4", "title": "The title", "detail": "the detail"}]}'
 
 
@@ -52,7 +54,7 @@ def of(status: int, body: bytes = DOCUMENT, **headers: str) -> Answer:
 def test_these_say_that_nothing_happened(
     status: int, kind: type[CatalogError], write: bool
 ) -> None:
-    error = failure(of(status), write=write)
+    error = failure(of(status), SERVICE, write=write)
     assert type(error) is kind
     assert error.outcome_known
     assert error.status == status
@@ -60,17 +62,17 @@ def test_these_say_that_nothing_happened(
 
 @pytest.mark.parametrize("status", [408, 500, 501, 502, 503, 504, 599, 302, 303, 304, 425, 499])
 def test_anything_else_leaves_a_write_open(status: int) -> None:
-    error = failure(of(status), write=True)
+    error = failure(of(status), SERVICE, write=True)
     assert type(error) is OutcomeUnknown
     assert not error.outcome_known
     assert not error.retryable
-    read = failure(of(status), write=False)
+    read = failure(of(status), SERVICE, write=False)
     assert type(read) is ReadFailed
     assert read.retryable
 
 
 def test_503_with_a_time_to_wait_did_not_happen() -> None:
-    error = failure(of(503, retry_after="7"), write=True)
+    error = failure(of(503, retry_after="7"), SERVICE, write=True)
     assert type(error) is Unavailable
     assert error.retry_after == 7.0
     assert error.retryable
@@ -79,13 +81,13 @@ def test_503_with_a_time_to_wait_did_not_happen() -> None:
 @pytest.mark.parametrize("status", [200, 400, 403, 409, 423, 500, 503])
 def test_a_lock_is_known_by_its_title_whatever_the_status(status: int) -> None:
     body = DOCUMENT.replace(b"The title", b"Repository Locked")
-    assert type(failure(of(status, body), write=True)) is RepositoryLocked
+    assert type(failure(of(status, body), SERVICE, write=True)) is RepositoryLocked
 
 
 @pytest.mark.parametrize("body", [DOCUMENT, b'{"data": {"error": null}}', b"", b"<html>"])
 def test_a_success_status_is_a_success(body: bytes) -> None:
-    assert failure(of(200, body), write=True) is None
-    assert failure(of(204, body), write=False) is None
+    assert failure(of(200, body), SERVICE, write=True) is None
+    assert failure(of(204, body), SERVICE, write=False) is None
 
 
 @pytest.mark.parametrize(
@@ -107,24 +109,51 @@ def test_a_success_status_is_a_success(body: bytes) -> None:
     ],
 )
 def test_any_error_body_gives_a_message(body: bytes, title: str, detail: str) -> None:
-    error = failure(of(404, body), write=False)
+    error = failure(of(404, body), SERVICE, write=False)
     assert error is not None
     assert (error.title, error.detail) == (title, detail)
 
 
 @given(body=st.binary(max_size=200), status=st.integers(300, 599), write=st.booleans())
 def test_no_answer_breaks_the_conversion(body: bytes, status: int, write: bool) -> None:
-    assert isinstance(failure(of(status, body), write=write), CatalogError)
+    assert isinstance(failure(of(status, body), SERVICE, write=write), CatalogError)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"message": "Unauthorized"}', False),
+        (b'{"message": "Access denied"}', False),
+        (b"", False),
+        (f'{{"message": "unknown key {KEY}"}}'.encode(), False),
+        (DOCUMENT, True),
+    ],
+)
+def test_a_refused_key_says_where_and_what_to_check(status: int, body: bytes, said: bool) -> None:
+    text = str(failure(of(status, body), SERVICE, write=False))
+    assert "http://service.example:8000" in text
+    assert "check POLLY_API_KEY, or the key that was given to Polly.auth" in text
+    assert KEY not in text
+    assert ("the detail; " in text) is said
+
+
+def test_a_refused_key_is_told_in_one_clear_text() -> None:
+    text = str(failure(of(401, b'{"message": "Unauthorized"}'), SERVICE, write=False))
+    assert text == (
+        "401 Unauthorized: http://service.example:8000 does not accept the key; "
+        "check POLLY_API_KEY, or the key that was given to Polly.auth"
+    )
 
 
 def test_long_bodies_are_shortened() -> None:
-    error = failure(of(502, b"x" * 10_000), write=False)
+    error = failure(of(502, b"x" * 10_000), SERVICE, write=False)
     assert error is not None
     assert len(error.detail) < 320
 
 
 def test_a_redirect_says_where_to_and_what_to_do() -> None:
-    error = failure(of(308, b"", location="https://elsewhere.example/x"), write=True)
+    error = failure(of(308, b"", location="https://elsewhere.example/x"), SERVICE, write=True)
     assert "https://elsewhere.example/x" in str(error)
     assert "POLLY_API_URL" in str(error)
 

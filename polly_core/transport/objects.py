@@ -33,6 +33,8 @@ STALE_CODES = frozenset(
 _LARGEST_METADATA = 256 * 1024 * 1024
 _PUTTABLE = re.compile(r"[0-9A-Za-z_./-]+")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
+_CAUSE = re.compile(r'\b(?:message|error): "([^"]+)"')
+_TIMED_OUT = re.compile(r"\b(?:kind: Timeout|TimedOut)\b")
 _STATUS = re.compile(r"non-2xx status code: (\d{3})")
 
 
@@ -57,6 +59,18 @@ class Endpoint:
         """The endpoint's URL; None is Amazon S3."""
         return self._explicit or grant.endpoint_url or aws_default_endpoint(self._environ)
 
+    def unreachable(self, uri: S3Uri, grant: Grant, reason: str) -> StorageUnavailable:
+        """The error where the store gave no answer: what was tried, why it failed, what to do."""
+        if self._explicit:
+            advice = "correct POLLY_S3_ENDPOINT_URL, or unset it to use what the service names"
+        else:
+            advice = "set POLLY_S3_ENDPOINT_URL to the address at which the store is reached"
+        place = self.url(grant) or "Amazon S3"
+        return StorageUnavailable(
+            f"the object store cannot be reached at {place} for {uri} "
+            f"(atlas {grant.form.atlas_id}): {reason}; {advice}"
+        )
+
     def region(self, grant: Grant) -> str | None:
         """The region that was named by the token or the environment."""
         return grant.region or aws_default_region(self._environ)
@@ -68,7 +82,7 @@ def stale_grant(code: str, grant: Grant) -> bool:
 
 
 def storage_error(code: str, status: int | None, uri: S3Uri | str, grant: Grant) -> StorageError:
-    """The error for a refusal of the store. It names the object, never credentials."""
+    """The error for an answer of the store. It names the object, never credentials."""
     where = f"{uri} (atlas {grant.form.atlas_id})"
     if code in {"NoSuchKey", "NoSuchVersion", "NoSuchBucket", "NotFound"} or status == 404:
         return ObjectMissing(f"no such object: {where}")
@@ -78,9 +92,7 @@ def storage_error(code: str, status: int | None, uri: S3Uri | str, grant: Grant)
             "may read this atlas, and that the endpoint is the store of this service"
         )
     if status is None or status >= 500 or status == 429:
-        return StorageUnavailable(
-            f"the object store cannot be reached or fails for {where}: {code or status}"
-        )
+        return StorageUnavailable(f"the object store fails for {where}: {code or status}")
     return StorageError(f"the object store refuses {where}: {code or status}")
 
 
@@ -109,6 +121,10 @@ def _inflate(data: bytes) -> bytes:
     if not inflater.eof:
         raise ValueError("it is cut off")
     return text
+
+
+class _StaleCredentialsError(Exception):
+    """The store does not know these temporary credentials (any more)."""
 
 
 class MetadataObjects:
@@ -184,7 +200,7 @@ class MetadataObjects:
         except FileNotFoundError as error:
             raise storage_error("NoSuchBucket", 404, target, grant) from error
         except BaseError as error:
-            raise _refusal(str(error), target, grant) from None
+            raise self._refusal(str(error), target, grant) from None
         return target._replace(version_id=done["version"]), (done["e_tag"] or "").strip('"')
 
     def _get(self, grant: Grant, uri: S3Uri) -> bytes:
@@ -198,7 +214,22 @@ class MetadataObjects:
             raise storage_error("NoSuchKey", 404, uri, grant) from error
         except BaseError as error:
             # The text holds the store's answer, which may repeat the access key.
-            raise _refusal(str(error), uri, grant) from None
+            raise self._refusal(str(error), uri, grant) from None
+
+    def _refusal(
+        self, text: str, uri: S3Uri, grant: Grant
+    ) -> StorageError | _StaleCredentialsError:
+        code_found, status_found = _CODE.search(text), _STATUS.search(text)
+        code = code_found.group(1) if code_found else ""
+        if stale_grant(code, grant):
+            return _StaleCredentialsError(code)
+        if "redirect without LOCATION" in text:
+            return StorageError(
+                f"the bucket of {uri} is in another region; set AWS_REGION to the bucket's region"
+            )
+        if status_found is None:
+            return self._endpoint.unreachable(uri, grant, _no_answer(text))
+        return storage_error(code, int(status_found.group(1)), uri, grant)
 
     def _store(self, grant: Grant, bucket: str) -> S3Store:
         key = (grant.form, bucket)
@@ -251,18 +282,8 @@ def _plain(key: str) -> bool:
     return not {"", ".", ".."} & set(key.split("/"))
 
 
-class _StaleCredentialsError(Exception):
-    """The store does not know these temporary credentials (any more)."""
-
-
-def _refusal(text: str, uri: S3Uri, grant: Grant) -> StorageError | _StaleCredentialsError:
-    code_found, status_found = _CODE.search(text), _STATUS.search(text)
-    code = code_found.group(1) if code_found else ""
-    status = int(status_found.group(1)) if status_found else None
-    if stale_grant(code, grant):
-        return _StaleCredentialsError(code)
-    if "redirect without LOCATION" in text:
-        return StorageError(
-            f"the bucket of {uri} is in another region; set AWS_REGION to the bucket's region"
-        )
-    return storage_error(code, status, uri, grant)
+def _no_answer(text: str) -> str:
+    """Why there is no answer, out of obstore's text, which also shows the request."""
+    if found := _CAUSE.search(text):
+        return found.group(1)
+    return "it timed out" if _TIMED_OUT.search(text) else "it gave no usable answer"

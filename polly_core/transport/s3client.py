@@ -1,5 +1,6 @@
 """boto3 clients for temporary credentials, and one place where their errors are converted."""
 
+import re
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -7,17 +8,19 @@ from typing import TYPE_CHECKING, TypedDict, TypeVar
 
 from polly_core.errors import StorageDenied, StorageError, StorageUnavailable
 from polly_core.transport.credentials import CredentialCache, Form, Grant
+from polly_core.transport.dialling import reason
 from polly_core.transport.objects import Endpoint, stale_grant, storage_error
 from polly_core.transport.s3uri import S3Uri
 from polly_core.transport.session import DEFAULT_REGION, user_agent
 
 if TYPE_CHECKING:
     from boto3.session import Session
-    from botocore.exceptions import ClientError
+    from botocore.exceptions import BotoCoreError, ClientError
     from mypy_boto3_s3 import S3Client
 
 T = TypeVar("T")
 
+_ERRNO = re.compile(r"^\[Errno -?\d+\] ")
 _POOL_SIZE = 30
 _ATTEMPTS = 5
 
@@ -85,10 +88,8 @@ class S3Clients:
         except ClientError as error:
             raise _converted(error, uri, grant) from error
         except BotoCoreError as error:
-            # The text of these errors names the endpoint and no credentials.
-            raise StorageUnavailable(
-                f"the object store cannot be reached or fails for {uri}: {error}"
-            ) from error
+            # The texts of these errors name no credentials.
+            raise self._endpoint.unreachable(uri, grant, _why(error)) from error
 
     def _run(self, action: "Callable[[S3Client], T]", grant: Grant) -> T:
         client = self._client(grant)
@@ -151,6 +152,12 @@ def in_threads(work: Callable[[int], T], count: int, *, threads: int) -> list[T]
 
 def _code(error: "ClientError") -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _why(error: "BotoCoreError") -> str:
+    """The reason alone where there is one: botocore's own text is about the request."""
+    cause = error.kwargs.get("error")
+    return _ERRNO.sub("", reason(cause)) if isinstance(cause, Exception) else str(error)
 
 
 def _converted(error: "ClientError", uri: S3Uri, grant: Grant) -> StorageError:

@@ -3,6 +3,7 @@
 import gzip
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -152,10 +153,40 @@ def test_a_store_that_is_away_is_unavailable() -> None:
     with serving(Reply(201, tokens(nowhere))) as stub:
         objects = open_transport(service(stub.url), retrier=retrier(Waits())).metadata
         started = time.monotonic()
-        with pytest.raises(StorageUnavailable, match="cannot be reached") as caught:
+        with pytest.raises(StorageUnavailable) as caught:
             objects.read(FORM, OBJECT)
         assert time.monotonic() - started < 60
     assert caught.value.retryable
+    assert str(caught.value) == (
+        f"the object store cannot be reached at {nowhere} for {OBJECT} (atlas 9): Connection "
+        "refused; set POLLY_S3_ENDPOINT_URL to the address at which the store is reached"
+    )
+
+
+def test_a_store_that_is_not_where_the_settings_say_names_the_setting() -> None:
+    with serving() as gone:
+        nowhere = gone.url
+    with serving(answer=lambda asked: Reply(201, tokens(stub.url))) as stub:
+        settings = replace(service(stub.url), s3_endpoint_url=nowhere)
+        transport = open_transport(settings, retrier=retrier(Waits()))
+        odd = OBJECT.replace("/v2/", "//")  # The other reader's.
+        for location in (OBJECT, odd):
+            with pytest.raises(StorageUnavailable) as caught:
+                transport.metadata.read(FORM, location)
+            text = str(caught.value)
+            assert f"at {nowhere} for {location}" in text
+            assert "Connection refused; correct POLLY_S3_ENDPOINT_URL, or unset it" in text
+            assert "very-secret" not in text
+
+
+def test_a_store_that_does_not_answer_in_time_says_so() -> None:
+    def answer(asked: Asked) -> Reply:
+        return Reply(201, tokens(stub.url)) if asked.path == "/session-tokens" else Reply(delay=1)
+
+    with serving(answer=answer) as stub:
+        transport = open_transport(service(stub.url, read_timeout=0.2))
+        with pytest.raises(StorageUnavailable, match="it timed out"):
+            transport.metadata.read(FORM, OBJECT)
 
 
 @pytest.mark.parametrize(

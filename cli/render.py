@@ -51,7 +51,8 @@ def summary_text(summary: RunSummary) -> str:
 
 def next_steps(summary: RunSummary) -> Iterator[str]:
     """Commands that go on from here."""
-    if summary.state is not RunState.FINISHED:
+    # For what was refused the message says what to do.
+    if summary.state is not RunState.FINISHED and summary.stop is not StopReason.REFUSED:
         yield f"  go on with: polly-bulk resume {summary.run_id}"
     if summary.broken or summary.stop is StopReason.VERIFICATION:
         yield f"  what is not as promised or asserted: polly-bulk verify {summary.run_id}"

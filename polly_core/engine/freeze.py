@@ -14,7 +14,7 @@ from polly_core.errors import InvalidInput, NotFound, RunMismatch
 from polly_core.ledger.ledger import Ledger
 from polly_core.ledger.rows import NewShard, RunRow, ShardNo
 from polly_core.models.catalog import DatasetId, DatasetRecord, RunId
-from polly_core.models.run import RETRIED, Item
+from polly_core.models.run import RETRIED, Item, RunState, StopReason
 from polly_core.models.selection import Selection, SelectionKind
 from polly_core.planning.manifest import BY_DATASET, BY_FILE, read_ids, read_manifest
 from polly_core.planning.selection import Where
@@ -48,10 +48,28 @@ class Freezer:
         """Write the items and shards to the ledger and seal them.
 
         A selection that was interrupted before is started anew; one that is stopped stays open.
+        Of one that is refused nothing stays but why, as the reason that the run has stopped.
 
         Raises:
             InvalidInput: an unreadable or contradictory manifest, duplicate or unknown ids.
+            NotFound: the service does not know what is selected.
         """
+        try:
+            self._freeze()
+        except (InvalidInput, NotFound) as error:
+            self._record(error)
+            raise
+
+    def _record(self, error: Exception) -> None:
+        self.ledger.discard_selection(self.run.run_id)
+        self.ledger.set_state(
+            self.run.run_id,
+            RunState.STOPPED,
+            stop=StopReason.REFUSED,
+            message=f"{error}. Nothing was selected or written; put it right and start a new run",
+        )
+
+    def _freeze(self) -> None:
         run_id = self.run.run_id
         self.ledger.discard_selection(run_id)
         for shard in self._shards(self._enriched(self._found())):

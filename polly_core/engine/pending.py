@@ -1,6 +1,8 @@
 """What a shard has to say to the ledger and has not said yet."""
 
 import logging
+import threading
+from collections import Counter
 from collections.abc import Callable
 
 from polly_core.engine.events import Work
@@ -13,14 +15,18 @@ log = logging.getLogger(__name__)
 # Outcomes are committed in groups of at most fifty or half a second, the commit included.
 GROUP = 50
 GROUP_SECONDS = 0.3
+# Of one kind of bad end so many are told each, then only how many there are, every so often.
+TOLD_EACH = 5
+TOLD_EVERY = 1000
 
 
 class Pending:
     """Gathers until a commit is due. Not thread-safe: the shard's coordinator alone uses it."""
 
-    def __init__(self, claim: Claim, clock: Callable[[], float]) -> None:
+    def __init__(self, claim: Claim, clock: Callable[[], float], told: "Told") -> None:
         self._claim = claim
         self._clock = clock
+        self._told = told
         self._clear()
 
     def _clear(self) -> None:
@@ -43,7 +49,7 @@ class Pending:
             )
         )
         self._note()
-        _tell(self._claim, work, state, reasons)
+        self._told.tell(self._claim, work, state, reasons)
 
     def step(self, work: Work, result: StepResult) -> None:
         """A step of an item is done."""
@@ -95,8 +101,36 @@ class Pending:
         self._since = self._since or self._clock()
 
 
-def _tell(claim: Claim, work: Work, state: ItemState, reasons: tuple[str, ...]) -> None:
-    level = logging.WARNING if state in NOT_WELL else logging.DEBUG
+class Told:
+    """Logs how items end: of what did not end well the first few of each kind, then how many there
+    are. The ledger and the report have them all. One for all shards of a run; thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._numbers: Counter[ItemState] = Counter()
+
+    def tell(self, claim: Claim, work: Work, state: ItemState, reasons: tuple[str, ...]) -> None:
+        """An item has ended so."""
+        number = self._count(state) if state in NOT_WELL else 0
+        each = 0 < number <= TOLD_EACH
+        _log(logging.WARNING if each else logging.DEBUG, claim, work, state, reasons)
+        if number == TOLD_EACH + 1:
+            log.warning(
+                "more items are %s, they are only counted from here; all of them: "
+                "polly-bulk report %s --only not-well",
+                state,
+                claim.run_id,
+            )
+        elif number and number % TOLD_EVERY == 0:
+            log.warning("%d items are %s so far", number, state)
+
+    def _count(self, state: ItemState) -> int:
+        with self._lock:
+            self._numbers[state] += 1
+            return self._numbers[state]
+
+
+def _log(level: int, claim: Claim, work: Work, state: ItemState, reasons: tuple[str, ...]) -> None:
     if not log.isEnabledFor(level):
         return
     log.log(

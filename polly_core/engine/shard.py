@@ -5,7 +5,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 
 from polly_core.engine.events import (
@@ -28,7 +28,7 @@ from polly_core.engine.events import (
 )
 from polly_core.engine.item import Jobs
 from polly_core.engine.outage import Outage
-from polly_core.engine.pending import GROUP, Pending
+from polly_core.engine.pending import GROUP, Pending, Told
 from polly_core.engine.points import Point
 from polly_core.engine.pool import Gate, Kind, Pool
 from polly_core.engine.recorder import Recorder
@@ -67,6 +67,7 @@ class Engine:
     repeat_unknown: bool = False
     """Send again what cannot be seen on this service."""
     clock: Callable[[], float] = time.monotonic
+    told: Told = field(default_factory=Told)
 
 
 class ShardRun:
@@ -80,7 +81,7 @@ class ShardRun:
         self._ready: deque[Work] = deque()
         self._sent: set[Work] = set()
         self._timers: list[tuple[float, int, Work]] = []
-        self._pending = Pending(claim, engine.clock)
+        self._pending = Pending(claim, engine.clock, engine.told)
         self._stepped: list[Work] = []
         """They go on when their steps are committed."""
         self._to_verify: list[Work] = []

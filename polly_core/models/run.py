@@ -540,6 +540,8 @@ class StopReason(StrEnum):
     VERIFICATION = "verification"
     """What a wave wrote is not as promised, or breaks an assertion."""
     PAUSED = "paused"
+    REFUSED = "refused"
+    """What was to be selected cannot be used."""
 
 
 class RunSummary(Model):
@@ -570,12 +572,14 @@ class RunSummary(Model):
 
     @property
     def exit_code(self) -> int:
-        """0 ended well or tolerated, 1 not well, 3 could not go on, 4 budget, 130 stopped."""
+        """The command line's: 0 ended well or tolerated, 1 not well, 2 refused, 3 could not go on,
+        4 budget, 130 stopped."""
         if self.stop is not None:
             codes = {
                 StopReason.BUDGET: 4,
                 StopReason.CANNOT_PROCEED: 3,
                 StopReason.VERIFICATION: 1,
+                StopReason.REFUSED: 2,
             }
             return codes.get(self.stop, 130)
         if self.counts.not_processed:

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from polly_core.engine.report import summarise
 from polly_core.engine.request import RunRequest
 from polly_core.errors import InvalidInput, NotFound, RunMismatch
 from polly_core.ledger.ledger import open_ledger
 from polly_core.ledger.rows import ShardRow
-from polly_core.models.catalog import RunId
+from polly_core.models.catalog import RunId, StudyId
 from polly_core.models.jsonvalue import JsonObject
-from polly_core.models.run import ItemState, RunState
+from polly_core.models.run import ItemState, RunState, RunSummary, StopReason
 from polly_core.models.selection import Selection
 from polly_core.testing.fake import FakeCatalog
 from tests.engine.rig import Rig
@@ -222,3 +223,43 @@ def test_an_interrupted_selection_is_begun_again(rig: Rig, monkeypatch: pytest.M
     rig.fake.add("A0000", {})
     summary = rig.run(RunRequest(run_id=request.run_id))
     assert summary.counts.by_state == {ItemState.APPLIED: 31}
+
+
+@pytest.mark.parametrize(
+    ("selection", "text", "told"),
+    [
+        (Selection(manifest_uri="m.csv"), "dataset_id\nD0000\nD0000\n", "D0000"),
+        (Selection(study=StudyId("nowhere")), "", "nowhere"),
+        (Selection(ids=("gone",), where="`true`"), "", "gone"),
+    ],
+)
+def test_a_selection_that_is_refused_is_recorded_with_the_reason(
+    rig: Rig, selection: Selection, text: str, told: str
+) -> None:
+    rig.fill(3)
+    if selection.manifest_uri:
+        path = _file(rig, selection.manifest_uri, text)
+        selection = selection.model_copy(update={"manifest_uri": path})
+    request = rig.request(selection=selection)
+    with pytest.raises((InvalidInput, NotFound), match=told) as refused:
+        rig.run(request)
+    summary = _summary(rig, request.run_id)
+    assert (summary.state, summary.stop) == (RunState.STOPPED, StopReason.REFUSED)
+    assert summary.message.startswith(str(refused.value))
+    assert "start a new run" in summary.message
+    assert (summary.counts.total, summary.exit_code) == (0, 2)
+
+
+def test_a_resume_that_finds_what_was_missing_goes_through(rig: Rig) -> None:
+    request = rig.request(selection=Selection(ids=("D0000",), where="`true`"))
+    with pytest.raises(InvalidInput, match="D0000"):
+        rig.run(request)
+    rig.fill(1)
+    summary = rig.take_up(request.run_id)
+    assert (summary.state, summary.stop, summary.message) == (RunState.FINISHED, None, "")
+    assert summary.counts.by_state == {ItemState.APPLIED: 1}
+
+
+def _summary(rig: Rig, run_id: str) -> RunSummary:
+    with open_ledger(rig.ledger_url) as ledger:
+        return summarise(ledger, ledger.run(RunId(run_id)))

@@ -5,7 +5,7 @@ import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TypeVar
 
@@ -21,7 +21,7 @@ from polly_core.engine.sheetfile import format_of, whole_file, write_sheet
 from polly_core.errors import InvalidInput, NotFound, RunMismatch
 from polly_core.ledger.ledger import Ledger, open_ledger
 from polly_core.models.catalog import AtlasId, DatasetId, DatasetRecord, RunId
-from polly_core.models.fieldpath import FieldPath, parse_field
+from polly_core.models.fieldpath import FieldPath, format_field, parse_field
 from polly_core.models.jsonvalue import JsonObject, Model
 from polly_core.models.run import RETRIED
 from polly_core.models.selection import Selection
@@ -30,12 +30,14 @@ from polly_core.planning.editing import BASE_COLUMN
 from polly_core.planning.manifest import ID_COLUMN, read_ids, read_manifest
 from polly_core.planning.selection import Where
 from polly_core.planning.sheet import Layout, SheetColumn
-from polly_core.planning.values import ABSENT, get_field, put_field
+from polly_core.planning.values import ABSENT, get_field, inner_keys, put_field
+from polly_core.planning.wording import counted, listed, meant
 from polly_core.transport.retry import Retrier
 from polly_core.transport.sources import fetch_source
 
 PAGE_SIZE = 1000
 CHUNK = 200
+MOST_NAMES = 10_000
 FIXED = (ID_COLUMN, BASE_COLUMN, "data_type")
 
 T = TypeVar("T")
@@ -68,7 +70,8 @@ def export_sheet(
     sheet, edited, is a manifest of the edited cells alone.
 
     Raises:
-        InvalidInput: the selection, a field or the file's name cannot be used.
+        InvalidInput: the selection, a field or the file's name cannot be used, or none of the
+            datasets has a field that is named.
         CatalogError: the service cannot be reached, or refuses.
         CannotProceed: the file cannot be written.
     """
@@ -118,8 +121,10 @@ def _spooled(
     on_progress: OnProgress,
 ) -> Layout:
     """Keep the datasets on disk while it is learned which columns they need."""
-    layout = Layout()
+    layout, sought = Layout(), _Sought(list(fields))
+    number = 0
     for number, (record, metadata) in enumerate(found, 1):
+        sought.see(metadata)
         kept = _only(metadata, fields)
         try:
             layout.see_metadata(kept)
@@ -128,7 +133,41 @@ def _spooled(
         fixed = [record.dataset_id, record.version_id, record.data_type]
         spool.write(json.dumps([fixed, kept]) + "\n")
         on_progress(number)
+    sought.require_found(number)
     return layout
+
+
+@dataclass(slots=True)
+class _Sought:
+    """Fields that were named and that no dataset has had so far."""
+
+    missing: list[FieldPath]
+    names: set[tuple[str, ...]] = field(default_factory=set)
+    """What there is instead, while something is missing."""
+
+    def see(self, metadata: JsonObject) -> None:
+        """Look for them in a dataset."""
+        if not self.missing:
+            return
+        self.missing = [one for one in self.missing if get_field(metadata, one.keys) is ABSENT]
+        if self.missing and len(self.names) < MOST_NAMES:
+            self.names.update(inner_keys(metadata))
+
+    def require_found(self, datasets: int) -> None:
+        """Where there are no datasets nothing is missed.
+
+        Raises:
+            InvalidInput: none of the datasets has one of them.
+        """
+        if not self.missing or not datasets:
+            return
+        names = set(map(format_field, self.names))
+        told = ", ".join(meant(one.text, names) for one in self.missing)
+        raise InvalidInput(
+            f"--field {told}: found in none of {counted(datasets, 'selected dataset')}, which have "
+            f"{listed(names) or 'no metadata'}; correct the name or leave it away; "
+            "no file was written"
+        )
 
 
 def _rows(spool: IO[str], layout: Layout) -> Iterator[dict[str, Meaning]]:

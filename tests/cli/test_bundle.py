@@ -16,12 +16,12 @@ from polly_core.ledger.ledger import Ledger, open_ledger
 from polly_core.ledger.rows import Control, Pace, Wanted
 from polly_core.models.catalog import RunId
 from polly_core.models.jsonvalue import JsonObject
-from polly_core.models.run import OperationName, RunOptions, RunState, Wave
+from polly_core.models.run import ItemState, OperationName, RunOptions, RunState, Wave
 from polly_core.models.selection import Selection
 from polly_core.server.s3 import S3Access, s3_client
 from tests.cli.test_commands import Said, User
 from tests.engine.real import RealRig
-from tests.operations.scenarios import DELETE, UPDATE, Scenario
+from tests.operations.scenarios import DELETE, UPDATE, Asked, Scenario
 from tests.operations.sites import RealSite, real_site
 from tests.support.atlas import RunningAtlas
 from tests.support.objects import store_access
@@ -264,20 +264,17 @@ def test_what_undoes_a_run_its_approvals_and_its_waves_are_shown(
 ) -> None:
     options = RunOptions(waves=(Wave.parse("1"), Wave.parse("2")))
     run_id = _run(site, UPDATE, waves=options.waves)
-    undo = RunId(str(uuid4()))
     with open_ledger(site.rig.ledger_url) as ledger:
-        run = ledger.run(run_id)
-        ledger.approve(run_id, run.plan_digest or "", 0, "Ada")
-        spec = run.spec.model_copy(
-            update={
-                "operation": OperationName.UNDO,
-                "change": {"run_id": run_id},
-                "selection": Selection(written_by=run_id),
-            }
-        )
-        ledger.create_run(undo, spec, RunOptions(), origin=run_id)
+        ledger.approve(run_id, ledger.run(run_id).plan_digest or "", 0, "Ada")
+    looked = user.types("undo", run_id, "--dry-run")
+    assert looked.code == 0, looked.err
+    asked = Asked({"run_id": run_id}, Selection(written_by=run_id))
+    request = site.ask(OperationName.UNDO, asked, barrier=True)
+    assert site.run(request).counts.by_state == {ItemState.APPLIED: UPDATE.ended[ItemState.APPLIED]}
+    undo = request.run_id
     shown = user.types("show", run_id)
-    assert f"undone by run {undo} (undo, selecting)" in shown.out
+    assert f"undone by run {undo} (undo, finished)" in shown.out
+    assert shown.out.count("undone by") == 1
     assert "the plan approved by Ada at " in shown.out
     for number, size in ((1, 1), (2, 2), (3, 1)):
         assert f"wave {number} of 3: {size} items, through" in shown.out

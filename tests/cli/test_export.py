@@ -111,7 +111,7 @@ def test_a_selection_and_fields_are_exported(user: User) -> None:
     ids = user.file("ids.txt", "D2\nD0\n")
     lines = Path(export(user, "two.jsonl", "--ids", ids)).read_text().splitlines()
     assert [json.loads(line)["dataset_id"] for line in lines] == ["D2", "D0"]
-    none = export(user, "none.csv", "--where", "dataset_id == 'x'")
+    none = export(user, "none.csv", "--where", "dataset_id == 'x'", "--field", "sample")
     assert Path(none).read_text() == "dataset_id,base_version,data_type\n"
     assert planned(user, none)["counts"] == {}
 
@@ -121,6 +121,23 @@ def test_a_selection_and_fields_are_exported(user: User) -> None:
     [
         (("-o", "x.xlsx"), "expected a name that ends in .csv"),
         (("-o", "x.csv", "--field", "@data_type"), "expected a metadata field"),
+        (
+            ("-o", "x.csv", "--field", "note", "--field", "organsm"),
+            "organsm (did you mean organism?)",
+        ),
+        (
+            ("-o", "x.csv", "--field", "sample.organs"),
+            "(did you mean sample.organ?): found in none of",
+        ),
+        (
+            ("-o", "x.csv", "--field", "zz"),
+            "zz: found in none of 3 selected datasets, which have =x,",
+        ),
+        (("-o", "x.csv", "--field", "age.years"), "correct the name or leave it away"),
+        (
+            ("-o", "x.csv", "--where", "metadata.bmi", "--field", "age"),
+            "1 selected dataset, which have",
+        ),
         (("-o", "x.csv", "--where", "metadata."), "--where"),
         (("-o", "x.csv", "--ids", "-"), "dataset absent of the selection"),
     ],

@@ -5,13 +5,12 @@ import os
 from polly_core.catalog.client_history import HistoryMethods
 from polly_core.catalog.data import check_file_name, existing_file
 from polly_core.catalog.datasets import as_file
-from polly_core.catalog.envelopes import file_document
+from polly_core.catalog.envelopes import check_values, file_document
 from polly_core.catalog.resources import SupplementaryFile
 from polly_core.errors import InvalidInput
 from polly_core.models.jsonvalue import JsonObject, JsonValue
 from polly_core.payloads.formats import infer_format
 from polly_core.transport.s3uri import SCHEME, parse_s3_uri
-from polly_core.transport.session import encode_body
 
 
 class Catalog(HistoryMethods):
@@ -56,7 +55,7 @@ class Catalog(HistoryMethods):
         given = kwargs.pop("file_format", None)
         if given is not None and not isinstance(given, str):
             raise InvalidInput(f"expected text as file_format, found {type(given).__name__}")
-        encode_body(kwargs)
+        check_values(kwargs, "kwargs")
         if isinstance(path, str) and path.startswith(SCHEME):
             if given is None or file_name is None:
                 raise InvalidInput(

@@ -11,6 +11,7 @@ from polly_core.catalog.datasets import as_dataset
 from polly_core.catalog.envelopes import (
     check_id,
     check_metadata,
+    check_values,
     dataset_document,
     expecting,
     write_meta,
@@ -20,7 +21,6 @@ from polly_core.catalog.resources import Dataset
 from polly_core.errors import Conflict, InvalidInput, NotFound
 from polly_core.models.jsonvalue import JsonObject, JsonValue
 from polly_core.transport.default import DefaultSession, PollySession
-from polly_core.transport.session import encode_body
 
 if TYPE_CHECKING:
     from polly_core.catalog.data import DataArgument
@@ -100,7 +100,7 @@ class DatasetMethods:
         check_metadata(metadata)
         meta = write_meta(ingestion_params, other_params)
         data_format = _text(kwargs.pop("data_format", None), "data_format")
-        encode_body(kwargs)
+        check_values(kwargs, "kwargs")
         with open_data(data, data_format) as source:
             if isinstance(source, Local):
                 self._require_absent(dataset_id)
@@ -184,7 +184,7 @@ class DatasetMethods:
         meta = write_meta(ingestion_params, other_params)
         if expected_version_id is not None:
             meta = self._expecting(dataset_id, meta, expected_version_id)
-        encode_body(kwargs)
+        check_values(kwargs, "kwargs")
         if data is not None:
             data_format = _text(kwargs.get("data_format"), "data_format")
             with open_data(data, data_format) as source:

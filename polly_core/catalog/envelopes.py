@@ -26,13 +26,34 @@ def check_metadata(metadata: JsonObject) -> None:
     """Raises ``InvalidInput`` for metadata that is no JSON object."""
     if not isinstance(metadata, dict):
         raise InvalidInput(f"expected a dictionary as metadata, found {type(metadata).__name__}")
-    encode_body(metadata)
+    check_values(metadata, "metadata")
+
+
+def check_values(values: JsonObject, name: str) -> None:
+    """Raises ``InvalidInput`` for values that are not JSON, or that JSON would not keep as given.
+
+    A key that is no text becomes one on the way: of ``{1: "a", "1": "b"}`` one value would be lost.
+    """
+    encode_body(values)
+    left: list[tuple[str, object]] = [(name, values)]
+    while left:
+        place, value = left.pop()
+        if isinstance(value, dict):
+            for key in value:
+                if not isinstance(key, str):
+                    raise InvalidInput(
+                        f"expected text as every key, found {key!r} ({type(key).__name__}) in "
+                        f"{place}; nothing was sent. JSON knows no other keys: write it as text"
+                    )
+            left += [(f"{place}.{key}", one) for key, one in value.items()]
+        elif isinstance(value, list | tuple):
+            left += [(f"{place}[{number}]", one) for number, one in enumerate(value)]
 
 
 def write_meta(ingestion_params: JsonObject | None, other_params: JsonObject | None) -> JsonObject:
     """``meta`` of a write; ``other_params`` may add any member, or replace this one."""
     meta: JsonObject = {"ingestion_params": ingestion_params, **(other_params or {})}
-    encode_body(meta)
+    check_values(meta, "meta")
     return meta
 
 

@@ -279,3 +279,14 @@ def test_12_gzipped_data_is_loaded(catalog: Catalog, tmp_path: Path) -> None:
     assert catalog.get_dataset("H").load().shape == (2, 3)
     catalog.update_dataset("G", data=plain)
     assert catalog.get_dataset("G").load().shape == (2, 3)
+
+
+def test_keys_that_json_would_make_the_same_are_refused(catalog: Catalog, csv: Path) -> None:
+    """Nothing is kept under another key than the given one, and nothing is stored."""
+    lossy: Any = {"runs": {1: "a", "1": "b"}}
+    with pytest.raises(InvalidInput, match=r"found 1 \(int\) in metadata\.runs"):
+        catalog.create_dataset("GSE1", "T", csv, lossy)
+    assert list(catalog.list_datasets()) == []
+    catalog.create_dataset("GSE1", "T", csv, {})
+    with pytest.raises(InvalidInput, match=r"found 1 \(int\) in metadata\.runs"):
+        catalog.update_dataset("GSE1", metadata=lossy)

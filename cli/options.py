@@ -90,7 +90,8 @@ def _selection(given: Given) -> Selection:
 def _kept_ids() -> str:
     """Standard input comes once; a resume reads the ids from a file."""
     text = sys.stdin.buffer.read()
-    name = f"ids-{hashlib.sha256(text).hexdigest()[:16]}.txt"
+    # Problems name the file: it says itself where the ids came from.
+    name = f"standard-input-{hashlib.sha256(text).hexdigest()[:16]}.txt"
     path = Settings().home / "sources" / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(text)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
@@ -224,6 +225,12 @@ def test_ids_may_come_from_standard_input(user: User) -> None:
         "--set", "a=1", "--ids", "-", "--dry-run", "--output", "json", stdin="D0001\nD0002\n"
     )
     assert said.document()["plan"]["counts"] == {"planned": 2}  # type: ignore[index,call-overload]
+
+
+def test_a_problem_of_standard_input_is_told_as_such(user: User) -> None:
+    said = user.update("--set", "a=1", "--ids", "-", "--dry-run", stdin="D0001\nD 2\n")
+    assert said.code == 2
+    assert re.search(r"standard-input-[0-9a-f]{16}\.txt cannot be used:\s+line 2: ", said.err)
 
 
 def test_no_secret_is_printed(user: User, atlas: RunningAtlas) -> None:

@@ -260,5 +260,5 @@ def _built(resolved: _Resolved, surroundings: Surroundings, ledger: Ledger, port
     if not resolved.plans and spec.operation is not OperationName.COPY:
         planned = Transition(saved_in=saved_in(surroundings))
         return Built(planned, ports.reader, flags=flags_of(spec))
-    workshop = Workshop(spec, ports, surroundings, ledger, resolved.loaded)
+    workshop = Workshop(spec, ports, surroundings, ledger, resolved.loaded, resolved.selection_file)
     return build(spec.operation, workshop)

@@ -29,7 +29,7 @@ from polly_core.planning.cells import (
 )
 from polly_core.planning.editing import BASE_COLUMN
 from polly_core.planning.rowpatch import PREFIX, is_patch_column, patch_fields
-from polly_core.planning.tables import Problems, Row, check_suffix, read_rows
+from polly_core.planning.tables import Problems, Row, check_suffix, read_columns, read_rows
 from polly_core.planning.values import shown
 from polly_core.transport.foreign import file_name
 
@@ -48,6 +48,7 @@ _MAY_BE_NULL = frozenset({"study_id", "tag"})
 # What writes JSON lines from a table often writes null for an empty cell.
 _NULL_IS_NOTHING = (TEXT_COLUMNS | {LINK_COLUMN}) - _MAY_BE_NULL - {"data_type"}
 _MAX_LAYOUTS = 1000
+_MAX_NAMED = 10
 _ID = re.compile(r"[0-9A-Za-z_-]{1,255}")
 
 
@@ -102,6 +103,38 @@ def manifest_rows(
             layouts.check(row.line, cells)
             yield ManifestRow(row.line, DatasetId(dataset_id), cells, name_of_file)
     problems.raise_any()
+
+
+def check_changes(path: Path) -> None:
+    """Refuses a manifest of which no column can change a dataset. Without rows, it may be so.
+
+    Raises:
+        InvalidInput: it is such a one; a file that cannot be read at all is left to reading it.
+    """
+    check_suffix(path.name)
+    found: dict[str, None] = {}
+    with _open(path) as handle:
+        try:
+            for name in read_columns(handle, path.name):
+                # Whether it is written rightly is told when the rows are read.
+                if name.lower() == "data" or is_patch_column(name.lower()):
+                    return
+                if len(found) < _MAX_NAMED:
+                    found[name] = None
+        except InvalidInput:
+            return
+    if found:
+        raise InvalidInput(_without_change(path.name, list(found)))
+
+
+def _without_change(name: str, columns: list[str]) -> str:
+    text = (
+        f"nothing is to be changed by {name}: without steps, expected a column metadata.*, "
+        f"data_type or data, found {', '.join(columns)}"
+    )
+    known = TEXT_COLUMNS | {ID_COLUMN, LINK_COLUMN}
+    meant = [PREFIX + one for one in columns if one not in known]
+    return f"{text}; did you mean {', '.join(meant)}?" if meant else text
 
 
 def _cell(column: Column, text: str) -> JsonValue:

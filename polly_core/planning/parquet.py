@@ -8,6 +8,7 @@ in JSON.
 from collections.abc import Callable, Collection, Iterator
 from typing import Any, BinaryIO
 
+from polly_core.errors import InvalidInput
 from polly_core.models.jsonvalue import JsonObject, JsonValue
 from polly_core.planning.cells import CellReader, Column, of_kind
 from polly_core.planning.rows import Problems, Row, read_header
@@ -41,8 +42,23 @@ def parquet_rows(
                     yield Row(number, _row(number, readers, row, problems))
                 first += batch.num_rows
     except (pa.ArrowException, OSError) as error:
-        problems.add(1, f"it is no Parquet file that can be read: {' '.join(str(error).split())}")
+        problems.add(1, _unreadable(error))
     problems.raise_any()
+
+
+def parquet_columns(handle: BinaryIO, name: str) -> list[str]:
+    """The heads of the columns. Raises ``InvalidInput`` where it is no Parquet file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return list(pq.read_schema(handle).names)
+    except (pa.ArrowException, OSError) as error:
+        raise InvalidInput(f"{name}: {_unreadable(error)}") from error
+
+
+def _unreadable(error: Exception) -> str:
+    return f"it is no Parquet file that can be read: {' '.join(str(error).split())}"
 
 
 def _readers(

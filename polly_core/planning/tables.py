@@ -16,7 +16,7 @@ from polly_core.planning.cells import CellReader, Column, plain_cell
 from polly_core.planning.rows import MAX_PROBLEMS, Problems, Row, read_header
 from polly_core.planning.values import read_json, shown
 
-__all__ = ["MAX_PROBLEMS", "Problems", "Row", "check_suffix", "read_rows"]
+__all__ = ["MAX_PROBLEMS", "Problems", "Row", "check_suffix", "read_columns", "read_rows"]
 
 MAX_CELL = 64 * 1024 * 1024
 _WIDE = ((b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16"))
@@ -65,6 +65,28 @@ def read_rows(
     if suffix in _DIALECTS:
         return _delimited(lines, problems, required, cell, _DIALECTS[suffix])
     return _json_lines(lines, problems)
+
+
+def read_columns(handle: BinaryIO, name: str) -> Iterator[str]:
+    """The columns of a table: of its header, of JSON lines those of row after row.
+
+    Raises:
+        InvalidInput: unknown format, or a header that cannot be used.
+    """
+    suffix = check_suffix(name)
+    problems = Problems(name)
+    if suffix == ".parquet":
+        from polly_core.planning.parquet import parquet_columns
+
+        heads: Sequence[str] = parquet_columns(handle, name)
+    elif suffix in _DIALECTS:
+        lines = _text_lines(handle, problems)
+        heads = next(_records(lines, problems, _DIALECTS[suffix]), (1, []))[1]
+    else:
+        for row in _json_lines(_text_lines(handle, problems), problems):
+            yield from row.cells
+        return
+    yield from (column.name for column in read_header(heads, (), problems))
 
 
 def _text_lines(handle: Iterable[bytes], problems: Problems) -> Iterator[str]:

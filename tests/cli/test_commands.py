@@ -134,6 +134,7 @@ def test_a_plan_that_was_edited_or_is_for_another_catalog_is_refused(
         ("dataset_id,metadata.a,metadata.a.b\nD0000,1,2\n", "metadata.a"),
         ("dataset_id,metadata.a\n,1\n", "line 2"),
         ("", "empty"),
+        ("dataset_id,note\nD0000,1\n", "did you mean metadata.note?"),
     ],
 )
 def test_a_manifest_that_cannot_be_meant_is_refused_with_its_line(

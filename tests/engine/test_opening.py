@@ -83,6 +83,20 @@ def test_nothing_to_change_is_refused_and_leaves_no_run(rig: Rig) -> None:
         assert ledger.runs() == []
 
 
+def test_a_manifest_that_changes_nothing_is_refused_and_leaves_no_run(rig: Rig) -> None:
+    """The prefix was forgotten."""
+    path = rig.folder / "rows.csv"
+    path.write_text("dataset_id,note\nD0000,x\n")
+    selection = Selection(manifest_uri=str(path))
+    request = rig.request(selection=selection).model_copy(update={"change": None})
+    with pytest.raises(InvalidInput, match=r"did you mean metadata\.note\?"):
+        _open(rig, request)
+    with open_ledger(rig.ledger_url) as ledger:
+        assert ledger.runs() == []
+    # With steps the rows only say which datasets.
+    _open(rig, rig.request(selection=selection))
+
+
 def test_two_changes_are_one_too_many(rig: Rig) -> None:
     request = rig.request().model_copy(update={"change_uri": "/tmp/change.yaml"})
     with pytest.raises(InvalidInput, match="keep one"):

@@ -1,10 +1,18 @@
 import tracemalloc
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from polly_core.errors import InvalidInput
-from polly_core.planning.manifest import ids_of, manifest_rows, read_ids, read_manifest
+from polly_core.planning.manifest import (
+    check_changes,
+    ids_of,
+    manifest_rows,
+    read_ids,
+    read_manifest,
+)
 
 
 def written(folder: Path, name: str, content: str | bytes) -> Path:
@@ -82,6 +90,58 @@ def test_a_wrong_column_is_named_once(tmp_path: Path) -> None:
 def test_a_header_alone_is_nothing_to_do(tmp_path: Path) -> None:
     assert list(read_manifest(written(tmp_path, "m.csv", "dataset_id,x\n"))) == []
     assert list(read_manifest(written(tmp_path, "m.jsonl", ""))) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("m.csv", "dataset_id,note\nGSE1,x\n", "dataset_id, note; did you mean metadata.note?"),
+        ("m.tsv", "dataset_id\tage:int\tdata_format\n", "data_format; did you mean metadata.age?"),
+        ("m.csv", "dataset_id\nGSE1\n", "found dataset_id$"),
+        (
+            "m.jsonl",
+            '{"dataset_id": "A", "x": 1}\n{"dataset_id": "B", "y": {"z": 1}}\n',
+            "found dataset_id, x, y; did you mean metadata.x, metadata.y?",
+        ),
+    ],
+)
+def test_a_manifest_that_can_change_nothing_is_refused(
+    tmp_path: Path, name: str, content: str, told: str
+) -> None:
+    with pytest.raises(InvalidInput, match=told.replace("?", r"\?")) as caught:
+        check_changes(written(tmp_path, name, content))
+    assert f"nothing is to be changed by {name}" in str(caught.value)
+
+
+def test_of_parquet_the_columns_are_known_as_well(tmp_path: Path) -> None:
+    table = pa.table({"dataset_id": ["GSE1"], "note": ["x"]})
+    path = tmp_path / "m.parquet"
+    pq.write_table(table, path)
+    with pytest.raises(InvalidInput, match=r"did you mean metadata\.note\?"):
+        check_changes(path)
+    pq.write_table(table.rename_columns(["dataset_id", "metadata.note"]), path)
+    check_changes(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("m.csv", "note,dataset_id,metadata.n:int\nx,GSE1,\n"),
+        ("m.csv", "dataset_id,data_type\n"),
+        ("m.csv", "dataset_id,data\n"),
+        ("m.jsonl", '{"dataset_id": "A", "x": 1}\n{"dataset_id": "B", "metadata": {}}\n'),
+        ("m.jsonl", ""),
+        # These are refused in the words of what is wrong, once the rows are read.
+        ("m.csv", "dataset_id,Metadata.note\nGSE1,x\n"),
+        ("m.csv", "dataset_id,note,note\nGSE1,x,y\n"),
+        ("m.csv", ""),
+        ("m.parquet", "none"),
+    ],
+)
+def test_one_that_may_change_something_is_left_to_reading_it(
+    tmp_path: Path, name: str, content: str
+) -> None:
+    check_changes(written(tmp_path, name, content))
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

@@ -48,6 +48,8 @@ class Workshop:
     ledger: Ledger
     loaded: Loaded | None = None
     """The change of an update, with its files."""
+    selection_file: Path | None = None
+    """The ids file or manifest, where it is still to be read."""
 
     @property
     def saved_in(self) -> Path:

@@ -6,6 +6,7 @@ from polly_core.errors import InvalidInput
 from polly_core.models.selection import SelectionKind
 from polly_core.operations.newrow import DATA_COLUMN
 from polly_core.operations.update import UpdateMetadata
+from polly_core.planning.manifest import check_changes
 from polly_core.planning.steps import Evaluator
 from polly_core.planning.validation import Validator
 
@@ -21,8 +22,10 @@ def build(workshop: Workshop) -> Built:
             "nothing is to be changed: give steps (--change, --set, --unset, --rename), or a "
             "manifest whose metadata.* columns are the change"
         )
-    modules = workshop.surroundings.allowed_modules
     by_rows = loaded.change.is_manifest_patch
+    if by_rows and workshop.selection_file is not None:
+        check_changes(workshop.selection_file)
+    modules = workshop.surroundings.allowed_modules
     operation = UpdateMetadata(
         Evaluator(loaded, allowed_modules=modules),
         Validator(loaded, allowed_modules=modules),

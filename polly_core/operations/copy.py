@@ -1,5 +1,6 @@
 """Bulk copy within an atlas and from one atlas to another, and promotion."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -161,7 +162,12 @@ class CopyDatasets(Transition):
         version_seen = target.record.version_id if target else None
         known = pair.last.objects if pair.last else {}
         copying = Copying(
-            pair.source, target, self._spec.from_atlas, across=self._across, known=known
+            pair.source,
+            target,
+            self._spec.from_atlas,
+            across=self._across,
+            known=known,
+            removable=self._removable(pair),
         )
         ended = None if target else last_ended(reader, dataset_id)
         try:
@@ -176,6 +182,15 @@ class CopyDatasets(Transition):
         told = self._side_effects(pair, planned)
         planned = planned.model_copy(update={"side_effects": told})
         return Draft(planned, pair.source.metadata if planned.patch else None)
+
+    def _removable(self, pair: _Pair) -> Collection[str]:
+        """Files of the destination that leave it where the source has them not."""
+        if pair.target is None or not self._spec.files:
+            return ()
+        if not self._promotes:
+            return pair.target.files.keys()
+        # Others are not the copy's business: somebody may have attached them there.
+        return {file.file_name for file in pair.last.files} if pair.last else ()
 
     def _judged(self, pair: _Pair) -> Skipped | Invalid | None:
         """Why a promotion leaves the item alone."""
@@ -215,9 +230,12 @@ class CopyDatasets(Transition):
             )
         attached = {file.file_name for file in planned.attach}
         found.extend(
+            f"file {name!r} is removed: the source has none of that name" for name in planned.detach
+        )
+        found.extend(
             f"file {file.file_name!r} goes with the data it is linked to"
             for file in planned.files_before
-            if file.file_name not in attached
+            if file.file_name not in {*attached, *planned.detach}
         )
         if attached & target.files.keys():
             found.append("files of the same name are replaced")

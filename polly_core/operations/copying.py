@@ -1,6 +1,6 @@
 """What is to be done so that a dataset becomes like another one: version, study, files."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from polly_core.models.catalog import AtlasId, DatasetId, VersionId
@@ -44,6 +44,8 @@ class Copying:
     """Into another atlas."""
     known: Mapping[str, str] = field(default_factory=dict)
     """Objects of the destination by the object of the source that they were copied from."""
+    removable: Collection[str] = ()
+    """Files of the destination that are removed, those of the source's names excepted."""
     missing: list[str] = field(default_factory=list)
     """Objects of the source that are gone."""
 
@@ -64,6 +66,7 @@ class Copying:
         data, location = self._data()
         replaced = target is not None and location != target.record.data_location
         attach = tuple(self._attached(replaced=replaced))
+        detach = tuple(self._detached(replaced=replaced))
         wanted = Wanted(
             metadata_digest=digest(source.metadata),
             data_type=source.record.data_type,
@@ -74,10 +77,10 @@ class Copying:
             raise ObjectsMissing(tuple(self.missing))
         makes = target is None or bool(patch) or _differs(target, wanted)
         study = self._study()
-        if not makes and study is None and not attach:
+        if not makes and study is None and not attach and not detach:
             return None
         attached = {file.file_name for file in attach}
-        kept = self._kept(attached, replaced=replaced, save_bytes=save_bytes)
+        kept = self._kept({*attached, *detach}, replaced=replaced, save_bytes=save_bytes)
         return Planned(
             seen=target.record if target else None,
             creates=None if target else dataset_id,
@@ -87,6 +90,7 @@ class Copying:
             data=data,
             study=study,
             attach=attach,
+            detach=detach,
             files_before=kept.before,
             saves=kept.saves,
             not_recoverable=kept.not_recoverable,
@@ -142,6 +146,13 @@ class Copying:
                 continue
             yield self._file(file, have.file_location if have and same else None)
 
+    def _detached(self, *, replaced: bool) -> Iterator[str]:
+        """Files that have to be removed; what is linked to data that is replaced goes by itself."""
+        for name, file in (self.target.attached if self.target else {}).items():
+            goes = replaced and file.derived_from is not None
+            if name in self.removable and name not in self.source.files and not goes:
+                yield name
+
     def _file(self, file: FileState, present: str | None) -> FileTarget:
         location = present if self.across else file.file_location
         origin = None
@@ -156,14 +167,14 @@ class Copying:
             source=origin,
         )
 
-    def _kept(self, attached: set[str], *, replaced: bool, save_bytes: bool) -> Kept:
-        """Files of the destination that are replaced, or go with the data they are linked to."""
+    def _kept(self, named: set[str], *, replaced: bool, save_bytes: bool) -> Kept:
+        """Files of the destination that are replaced or removed, or go with their data."""
         if self.target is None:
             return Kept()
         lost = [
             file
             for name, file in self.target.attached.items()
-            if name in attached or (file.derived_from is not None and replaced)
+            if name in named or (file.derived_from is not None and replaced)
         ]
         return keep(self.target.reader, lost, save_bytes=save_bytes)
 

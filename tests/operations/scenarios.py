@@ -251,7 +251,8 @@ def _copy(site: Site) -> Asked:
     files = {"linked.txt": File("linked", "qc", linked=True), "free.txt": File("free")}
     here.add("A", data=gct_text(first=5), study="S1", files=files)
     here.add("B", {"from": "source"}, data=gct_text(first=6), files={"b.txt": File("b")})
-    there.add("B", study="S0", files={"old.txt": File("old", linked=True)})
+    only_there = {"old.txt": File("old", linked=True), "mine.txt": File("mine", "kept")}
+    there.add("B", study="S0", files=only_there)
     for stock in (here, there):
         stock.add("C")
     here.add("D", study="S2")

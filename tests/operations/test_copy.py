@@ -6,7 +6,7 @@ import pytest
 
 from polly_core.errors import InvalidInput, ObjectMissing
 from polly_core.models.catalog import AtlasId, DatasetChange, DatasetId, StudyId
-from polly_core.models.run import ItemState, Planned
+from polly_core.models.run import ItemState, OperationName, Planned
 from polly_core.models.selection import Selection
 from polly_core.testing.faults import Fault, WriteKind
 from tests.operations.copies import SOURCE, Copies, FileSeen, seen
@@ -118,7 +118,7 @@ def test_newer_takes_what_was_modified_later(copies: Copies) -> None:
     assert seen(copies.target, "C") == seen(copies.source, "C")
 
 
-def test_an_overwritten_dataset_takes_over_study_and_files_and_keeps_foreign_ones(
+def test_an_overwritten_dataset_takes_over_study_and_files(
     copies: Copies,
 ) -> None:
     copies.source.add("A", {"n": 1}, data=b"new" * 500)
@@ -133,18 +133,19 @@ def test_an_overwritten_dataset_takes_over_study_and_files_and_keeps_foreign_one
     now = seen(copies.target, "A")
     assert (now.metadata, now.study_id) == ({"n": 1}, None)
     assert now.files == {
-        "mine.txt": FileSeen(b"file\n", "txt", "foreign", False),
         "qc.html": FileSeen(b"new" * 500, "html", "new", True),
     }
     planned = planned_of(copies, summary.run_id, "A")
     assert planned.seen == before
     assert {f.file_name: f.file_location for f in planned.files_before} == {
         "made.txt": had["made.txt"],
+        "mine.txt": had["mine.txt"],
         "qc.html": had["qc.html"],
     }
     assert planned.side_effects == (
         "the destination becomes like the source",
         "it leaves its study, as the source is in none",
+        "file 'mine.txt' is removed: the source has none of that name",
         "file 'made.txt' goes with the data it is linked to",
         "files of the same name are replaced",
     )
@@ -199,6 +200,41 @@ def test_files_that_changed_come_alone(copies: Copies) -> None:
     for dataset_id in IDS:
         assert seen(copies.target, dataset_id) == seen(copies.source, dataset_id)
         assert len(copies.target.versions(DatasetId(dataset_id))) == 1
+
+
+@pytest.mark.parametrize("linked", [True, False], ids=["linked", "free"])
+def test_files_only_there_are_removed_and_come_back(copies: Copies, linked: bool) -> None:
+    copies.fill()
+    copies.run()
+    copies.target.add_file("A", "theirs.txt", tag="t", linked=linked)
+    before = seen(copies.target, "A")
+    assert copies.run("skip").counts.by_state == {ItemState.SKIPPED: 3}
+    assert copies.run("overwrite", spec={"files": False}).counts.by_state == {
+        ItemState.UNCHANGED: 3
+    }
+    assert seen(copies.target, "A") == before
+    summary = copies.run("overwrite")
+    assert summary.counts.by_state == {ItemState.APPLIED: 1, ItemState.UNCHANGED: 2}
+    assert planned_of(copies, summary.run_id, "A").detach == ("theirs.txt",)
+    assert seen(copies.target, "A") == seen(copies.source, "A")
+    assert copies.run("overwrite").counts.by_state == {ItemState.UNCHANGED: 3}
+    undo = copies.rig.request(
+        operation=OperationName.UNDO,
+        change={"run_id": summary.run_id},
+        selection=Selection(written_by=summary.run_id),
+    )
+    assert copies.rig.run(undo).counts.by_state == {ItemState.APPLIED: 1}
+    assert seen(copies.target, "A") == before
+
+
+def test_newer_removes_files_only_there(copies: Copies) -> None:
+    copies.fill()
+    copies.run()
+    copies.target.add_file("C", "theirs.txt")
+    for n in range(20):
+        edit(copies, "C", metadata={"n": n})
+    assert copies.run("newer").counts.of(ItemState.APPLIED) == 1
+    assert seen(copies.target, "C") == seen(copies.source, "C")
 
 
 def test_files_may_be_left_behind(copies: Copies) -> None:

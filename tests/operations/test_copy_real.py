@@ -86,23 +86,21 @@ def test_promotion_with_a_conflict(copies: RealCopies) -> None:
     assert there["D002"].data_type == "X"
 
 
-def test_overwritten_data_takes_its_linked_files_along(copies: RealCopies) -> None:
+def test_overwriting_takes_away_files_that_are_only_there(copies: RealCopies) -> None:
     copies.add("A", content=b"new" * 999, files={"linked.txt": b"new" * 999})
     copies.add(
         "A",
         content=b"old" * 999,
-        files={"gone.txt": b"old" * 999, "stays.txt": b"stays"},
+        files={"gone.txt": b"old" * 999, "free.txt": b"free"},
         atlas_id=copies.rig.atlas_id,
     )
     request = copies.request("overwrite", options={"verify": "full"})
     assert copies.counts(copies.rig.run(request)) == {APPLIED: 1}
-    found, here = copies.there["A"], copies.here["A"]
-    assert found._replace(files={}) == here._replace(files={})
-    assert set(found.files) == {"linked.txt", "stays.txt"}
-    assert found.files["linked.txt"] == here.files["linked.txt"]
+    assert copies.there["A"] == copies.here["A"]
     (row,) = copies.rig.items(request)
     assert row.planned is not None
-    assert [file.file_name for file in row.planned.files_before] == ["gone.txt"]
+    assert {file.file_name for file in row.planned.files_before} == {"gone.txt", "free.txt"}
+    assert row.planned.detach == ("free.txt",)
     assert "file 'gone.txt' goes with the data it is linked to" in row.planned.side_effects
 
 

@@ -261,11 +261,54 @@ def test_what_the_ledger_knows_is_in_no_report(copies: Copies) -> None:
     assert "@last_copy" not in report.read_text()
 
 
-def test_a_source_file_that_was_removed_stays_there(copies: Copies) -> None:
+def test_a_file_that_was_removed_here_is_removed_there(copies: Copies) -> None:
+    before = seen(copies.target, "A")
+    copies.target.add_file("A", "theirs.txt")
     copies.source.remove_file("A", "notes.txt")
+    summary = copies.run("promote")
+    assert states(copies, summary) == {"A": APPLIED, "B": UNCHANGED, "C": UNCHANGED}
+    assert set(seen(copies.target, "A").files) == {"qc.html", "theirs.txt"}
     assert promoted(copies, "A") == (UNCHANGED, ())
-    edit(copies.source, "A", metadata={"here": 1})
+    undone(copies, summary.run_id)
+    copies.target.remove_file("A", "theirs.txt")
+    assert seen(copies.target, "A") == before
+
+
+def test_a_linked_file_that_was_removed_here_is_removed_there(copies: Copies) -> None:
+    """By itself, and where it goes with data that is replaced as well."""
+    copies.source.remove_file("A", "qc.html")
     assert promoted(copies, "A")[0] is APPLIED
+    assert seen(copies.target, "A") == seen(copies.source, "A")
+    copies.source.add_file("C", "linked.txt", linked=True)
+    copies.run("promote")
+    edit(copies.source, "C", data_s3_uri="s3://fake/8/v2/C/C.gct?versionId=new")
+    assert promoted(copies, "C")[0] is APPLIED
+    assert seen(copies.target, "C") == seen(copies.source, "C")
+    assert set(seen(copies.target, "C").files) == {"sdrf.tsv"}
+
+
+def test_a_file_that_was_removed_here_and_changed_there_is_a_conflict(copies: Copies) -> None:
+    copies.source.remove_file("A", "notes.txt")
+    theirs = copies.target.add_file("A", "notes.txt", content=b"theirs")
+    state, reasons = promoted(copies, "A")
+    assert (state, reasons[0]) == (INVALID, CONFLICT)
+    assert "on both sides: @file notes.txt" in reasons[1]
+    files = copies.target.files(DatasetId("A"))
+    assert theirs.file_location in {file.file_location for file in files}
+
+
+def test_a_file_that_was_removed_here_stays_where_files_are_left_behind(copies: Copies) -> None:
+    copies.source.remove_file("A", "notes.txt")
+    edit(copies.source, "A", metadata={"here": 1})
+    summary = copies.run("promote", spec={"files": False})
+    assert states(copies, summary)["A"] is APPLIED
+    assert "notes.txt" in seen(copies.target, "A").files
+
+
+def test_files_only_there_stay_where_no_copy_is_recorded(copies: Copies, tmp_path: Path) -> None:
+    copies.source.remove_file("A", "notes.txt")
+    (tmp_path / "ledger.db").unlink()
+    assert promoted(copies, "A") == (UNCHANGED, ())
     assert "notes.txt" in seen(copies.target, "A").files
 
 

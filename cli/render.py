@@ -6,6 +6,7 @@ from polly_core.engine.planned import RunPlan
 from polly_core.ledger.rows import RunRow
 from polly_core.models.run import RunState, RunSummary, StopReason
 from polly_core.planning.summary import PlanSummary, Tally
+from polly_core.planning.wording import counted
 
 SHOWN_GROUPS = 8
 SHOWN_REASONS = 10
@@ -28,8 +29,8 @@ def plan_text(run: RunRow, plan: RunPlan) -> str:
     return "\n".join(lines)
 
 
-def summary_text(summary: RunSummary) -> str:
-    """How a run stands, and what to do next."""
+def summary_text(summary: RunSummary, *, alive: bool = False) -> str:
+    """How a run stands, and what to do next; ``alive``: some process executes it."""
     counts = summary.counts
     states = ", ".join(f"{number} {state}" for state, number in counts.by_state.items() if number)
     lines = [
@@ -45,8 +46,14 @@ def summary_text(summary: RunSummary) -> str:
         lines.append(f"  {counts.not_processed} not processed")
     if summary.seconds:
         lines.append(f"  executing for {summary.seconds:.1f} s")
-    lines += next_steps(summary)
+    lines += _control(summary) if alive else next_steps(summary)
     return "\n".join(lines)
+
+
+def _control(summary: RunSummary) -> Iterator[str]:
+    yield (
+        f"  it is being executed: polly-bulk pause, continue, cancel or throttle {summary.run_id}"
+    )
 
 
 def next_steps(summary: RunSummary) -> Iterator[str]:
@@ -93,6 +100,6 @@ def _groups(summary: PlanSummary) -> Iterator[str]:
 
 def _tallies(title: str, tallies: tuple[Tally, ...]) -> Iterator[str]:
     for tally in tallies[:SHOWN_REASONS]:
-        yield f"  {title}: {tally.text} ({tally.count} items, e.g. {tally.example})"
+        yield f"  {title}: {tally.text} ({counted(tally.count, 'item')}, e.g. {tally.example})"
     if len(tallies) > SHOWN_REASONS:
         yield f"  {title}: {len(tallies) - SHOWN_REASONS} more reasons; see the report"

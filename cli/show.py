@@ -33,7 +33,7 @@ def command(run: str, with_plan: bool, output: str) -> int:
         return 0
     if plan is not None:
         click.echo(plan_text(known, plan))
-    click.echo(summary_text(found.summary))
+    click.echo(summary_text(found.summary, alive=bool(found.live)))
     around = overview_text(found)
     if around:
         click.echo(around)

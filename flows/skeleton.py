@@ -21,16 +21,16 @@ from flows.artifacts import TABLE_ROWS, plan_markdown
 from flows.children import check_spread
 from flows.heap import settled
 from flows.limits import Slots
-from flows.logs import kept_with_run
+from flows.logs import kept_with_run, told_without_traces
 from flows.parameters import BulkForm
 from flows.spreading import Spreading
-from flows.states import final_state, message_of
+from flows.states import final_state, message_of, unfit_state
 from flows.telling import Teller
 from polly_core.engine.meter import Progress
 from polly_core.engine.request import RunRequest, Surroundings
 from polly_core.engine.session import Session, open_session
 from polly_core.engine.waves import WaveRange
-from polly_core.errors import CannotProceed, LedgerError
+from polly_core.errors import InvalidInput, PollyError
 from polly_core.models.run import Approval, OperationName, RunSummary, StopReason
 from tasks.base import sharing
 from tasks.credentials import surroundings
@@ -159,16 +159,28 @@ def under_way(
         yield Course(session, teller, slots, Watch(session, teller, slots, approval_timeout))
 
 
+def in_words(course: Callable[[], State[object]]) -> State[object]:
+    """What a flow run comes to; an error of ours is a Failed state that says it.
+
+    Raised, Prefect would tell it with the traces of its own machinery.
+    """
+    told_without_traces()
+    try:
+        return course()
+    except PollyError as error:
+        return unfit_state(error)
+
+
 def carry_out(form: BulkForm, shard_task: ShardTask) -> State[object]:
     """Run what the form asks for to an end of its own, or to a stop.
 
-    Everything about it stands in the ledger.
-
-    Raises:
-        InvalidInput: the request cannot be carried out.
-        CannotProceed: the surroundings do not allow it.
-        LedgerError: the ledger is out of reach, or the run is another's.
+    Everything about it stands in the ledger. A request that cannot be carried out ends in a Failed
+    state whose data is the error.
     """
+    return in_words(lambda: _carried_out(form, shard_task))
+
+
+def _carried_out(form: BulkForm, shard_task: ShardTask) -> State[object]:
     request, where = form.request(own_run_id()), surroundings(form.credentials)
     if form.run.spread:
         check_spread(where.ledger_url)
@@ -266,7 +278,7 @@ class Watch:
         number = 0 if wave.number == 1 else wave.number
         if session.is_approved(number):
             return True
-        with self._slots.let_go():
+        with self._slots.let_go(), session.awaiting_approval(number):
             answer = await_approval(
                 plan_markdown(session.planned, wave),
                 session.planned.digest,
@@ -300,7 +312,7 @@ def stopping(session: Session) -> Iterator[None]:
     """Turn what ends the work early into a stop of the run: no new write, the rest recorded.
 
     Cancel and SIGTERM, Ctrl-C, a flow run that Prefect gives up because its deployment's slot was
-    lost, and errors that leave the run resumable.
+    lost, and errors that leave the run resumable; input that is wrong does not.
     """
     try:
         yield
@@ -310,5 +322,7 @@ def stopping(session: Session) -> Iterator[None]:
         session.stop(StopReason.INTERRUPTED, "interrupted")
     except asyncio.CancelledError:
         session.stop(StopReason.INTERRUPTED, "Prefect ended the flow run; its log says why")
-    except (LedgerError, CannotProceed) as error:
+    except InvalidInput:
+        raise
+    except PollyError as error:
         session.stop(StopReason.CANNOT_PROCEED, str(error))

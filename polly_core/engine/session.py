@@ -7,7 +7,7 @@ from pathlib import Path
 
 from polly_core.engine.blocks import BlockRange, Blocks
 from polly_core.engine.control import ControlWatch, reset
-from polly_core.engine.execution import Execution
+from polly_core.engine.execution import Execution, living_executions
 from polly_core.engine.freeze import Freezer
 from polly_core.engine.item import Jobs
 from polly_core.engine.judging import Judge
@@ -101,6 +101,7 @@ class Session:
         """What is given to other processes."""
         self._engine = self._make_engine(opened)
         self._wave: WaveRange | None = None
+        self._awaited = ""
         self._judge = self._make_judge(opened)
         self.planned: RunPlan | None = None
         """What ``plan`` came to."""
@@ -230,6 +231,16 @@ class Session:
         digest = self.run.plan_digest or ""
         self._recorder.call(lambda: self._ledger.approve(self.run_id, digest, wave, by))
 
+    @contextmanager
+    def awaiting_approval(self, wave: int) -> Iterator[None]:
+        """Tell whoever looks at the run that it waits for a person inside."""
+        what, more = (f"wave {wave}", f" --wave {wave}") if wave else ("the plan", "")
+        self._awaited = f"approval of {what}: polly-bulk approve {self.run_id}{more}"
+        try:
+            yield
+        finally:
+            self._awaited = ""
+
     def open_shards(self, wave: WaveRange | None = None) -> list[int]:
         """Shards with work left, in order. From here on the run counts as running.
 
@@ -324,13 +335,16 @@ class Session:
         return Progress(
             counts=counts,
             rate=rate,
-            eta_seconds=left / rate if rate > 0 else None,
+            eta_seconds=left / rate if rate > 0 and not self._awaited else None,
             concurrency=self._limiter.allowed,
             note=self._note(),
         )
 
     def finish(self) -> RunSummary:
-        """Say in the ledger how the run stands, and write the report."""
+        """Say in the ledger how the run stands, and write the report.
+
+        Where another process is at it, the run goes on; the summary says why this one ended.
+        """
         if not self.finished:
             done = not self._shards() and self.run.total is not None
             if done:
@@ -343,10 +357,19 @@ class Session:
                     StopReason.CANNOT_PROCEED,
                     "some written datasets could not be verified; resume to try again",
                 )
-            self._set_state(RunState.FINISHED if done else RunState.STOPPED)
+            # Another process may be at it: then the run has not stopped.
+            if done or not self._recorder.call(self._others):
+                self._set_state(RunState.FINISHED if done else RunState.STOPPED)
             self._refresh()
         write_report(self._ledger, self.run_id, self.report_path, hook=self._hook)
-        return self.summary()
+        found = self.summary()
+        if found.state is not RunState.RUNNING:
+            return found
+        ended = {"stop": self._stop.reason, "message": self._stop.message}
+        return found.model_copy(update=ended)
+
+    def _others(self) -> bool:
+        return bool(living_executions(self._ledger, self.run_id))
 
     def _has_open_items(self) -> bool:
         counts = self._recorder.call(lambda: self._ledger.counts(self.run_id))
@@ -435,6 +458,8 @@ class Session:
         return not self._stop.is_set() and self._execution.covers_a_request()
 
     def _note(self) -> str:
+        if self._awaited:
+            return f"waiting for {self._awaited}"
         seconds, reason = self._gate.closed_for()
         if seconds > 0:
             return f"waiting: {reason}"

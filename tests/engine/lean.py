@@ -4,7 +4,6 @@
 """
 
 import json
-import resource
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -37,6 +36,7 @@ from polly_core.models.catalog import (
 from polly_core.models.jsonvalue import JsonObject
 from polly_core.transport.retry import Retrier
 from tests.engine.child import carry_through
+from tests.support.memory import peak_kib
 
 PAGE = 1000
 TEXT = "An abstract of the length that abstracts have. " * 40
@@ -142,8 +142,7 @@ def _run(number: int, folder: Path) -> None:
     )
     with open_session(request, surroundings, connector=connector) as session:
         summary = carry_through(session, barrier=False)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps({"counts": dict(summary.counts.by_state), "peak_kib": peak}))
+    print(json.dumps({"counts": dict(summary.counts.by_state), "peak_kib": peak_kib()}))
 
 
 if __name__ == "__main__":

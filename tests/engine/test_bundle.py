@@ -300,15 +300,16 @@ def _big_ledger(url: str, items: int) -> RunId:
 
 
 PEAKS = """
-import resource, sys
+import sys
 from pathlib import Path
 from polly_core.engine.bundle import make_bundle
 from polly_core.ledger.ledger import open_ledger
+from tests.support.memory import peak_kib
 for folder in map(Path, sys.argv[1:]):
     with open_ledger(f"sqlite:///{folder / 'ledger.db'}") as ledger:
         (run,) = ledger.runs()
         made = make_bundle(ledger, run, str(folder / "record"), home=folder)
-    print(made.items, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    print(made.items, peak_kib())
 """
 
 

@@ -110,6 +110,25 @@ def test_two_executions_in_one_process_have_the_same_summary(rig: Rig) -> None:
     assert len(rig.fake.writes) == 60
 
 
+def test_one_that_ends_does_not_stop_a_run_that_another_is_at(rig: Rig) -> None:
+    rig.fill(6)
+    request = rig.request()
+    with rig.session(request) as staying:
+        staying.freeze()
+        (shard,) = staying.open_shards()
+        with rig.session(request) as leaving:
+            leaving.stop(StopReason.INTERRUPTED, "interrupted")
+            left = leaving.finish()
+        assert (left.state, left.stop) == (RunState.RUNNING, StopReason.INTERRUPTED)
+        assert left.exit_code == 130
+        with open_ledger(rig.ledger_url) as ledger:
+            known = ledger.run(request.run_id)
+        assert (known.state, known.stop) == (RunState.RUNNING, None)
+        staying.run_shard(shard)
+        assert staying.finish().exit_code == 0
+    assert len(rig.fake.writes) == 6
+
+
 def test_a_dead_process_of_this_host_need_not_expire(real: RealRig) -> None:
     real.fill(NUMBER)
     request = real.request()

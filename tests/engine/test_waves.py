@@ -145,3 +145,17 @@ def test_a_resume_goes_on_with_the_wave_it_was_in(rig: Rig) -> None:
 
 def _again(run_id: str) -> dict[str, object]:
     return {"run_id": run_id, "change": None, "atlas_id": None, "options": None}
+
+
+def test_a_run_that_waits_for_a_person_says_so_and_promises_no_end(rig: Rig) -> None:
+    rig.fill(2)
+    request = rig.request()
+    with rig.session(request) as session:
+        session.freeze()
+        for wave, words in ((0, "the plan: polly-bulk approve"), (2, f"{request.run_id} --wave 2")):
+            with session.awaiting_approval(wave):
+                progress = session.progress()
+                assert progress.note.startswith("waiting for approval of ")
+                assert words in progress.note
+                assert progress.eta_seconds is None
+        assert session.progress().note == ""

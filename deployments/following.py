@@ -12,9 +12,9 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.states import Cancelling
 from pydantic import ValidationError
 
-import polly_core.errors
 from flows.artifacts import PROGRESS, SUMMARY, stored
-from polly_core.errors import CannotProceed, InvalidInput
+from flows.states import REFUSED
+from polly_core.errors import CannotProceed
 from polly_core.models.run import RunSummary
 
 POLL_SECONDS = 2.0
@@ -22,7 +22,6 @@ PROGRESS_SECONDS = 15.0
 # A run that should have begun so long ago is worth a word.
 LATE_SECONDS = 20.0
 DEAF_SECONDS = 300.0
-RAISED = "Flow run encountered an exception: "
 
 Say = Callable[[str], None]
 
@@ -203,7 +202,7 @@ class Ending:
         if self.summary is not None:
             return self.summary.exit_code or (3 if kind is StateType.FAILED else 0)
         if kind is StateType.FAILED:
-            return 2 if issubclass(_raised(self.message), InvalidInput) else 3
+            return 2 if self.message.startswith(REFUSED) else 3
         return 130 if kind is StateType.CANCELLED else 0
 
 
@@ -221,10 +220,3 @@ def ending_of(client: SyncPrefectClient, flow_run: FlowRun) -> Ending:
     if summary is not None and f"ingestion_run_id={summary.run_id} " not in ending.message:
         return Ending(flow_run, None)
     return ending
-
-
-def _raised(message: str) -> type[BaseException]:
-    """The project's error that a flow ended with, by the name that Prefect gives it."""
-    name = message.removeprefix(RAISED).partition(":")[0]
-    found = getattr(polly_core.errors, name, None) if message.startswith(RAISED) else None
-    return found if isinstance(found, type) and issubclass(found, BaseException) else Exception

@@ -6,7 +6,7 @@ from prefect import State, runtime
 
 from flows.blocks import Block, BlockEnd
 from flows.catalogue import shard_task_of
-from flows.skeleton import Course, as_bulk, own_run_id, under_way
+from flows.skeleton import Course, as_bulk, in_words, own_run_id, under_way
 from flows.states import block_state
 from polly_core.engine.blocks import BlockRange
 from polly_core.engine.request import RunRequest
@@ -30,6 +30,10 @@ def bulk_block(block: Block) -> State[object]:
     It neither selects nor plans, and it does not finish the run: that is for the flow run that
     started it. Alone it does nothing: a run that nobody executes is taken up by its own id.
     """
+    return in_words(lambda: _taken(block))
+
+
+def _taken(block: Block) -> State[object]:
     request = RunRequest(run_id=RunId(block.run_id), flow_run_id=own_run_id())
     with under_way(request, surroundings(block.credentials)) as course:
         session = course.session

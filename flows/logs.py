@@ -6,9 +6,14 @@ from contextlib import ExitStack, contextmanager
 from contextvars import copy_context
 
 from prefect.context import FlowRunContext
+from prefect.exceptions import CancelledRun, FailedRun
 from prefect.logging.handlers import APILogHandler
 
+from polly_core.errors import PollyError
+
 CORE = ("polly_core", "flows")
+RUN_LOGS = ("prefect.flow_runs", "prefect.task_runs")
+_LEFT = "Engine execution exited with unexpected exception"
 
 
 class RunLogHandler(APILogHandler):
@@ -28,6 +33,37 @@ class RunLogHandler(APILogHandler):
         else:
             # One context cannot be entered by two threads at once.
             self._context.copy().run(super().emit, record)
+
+
+class WithoutTraces(logging.Filter):
+    """Takes the traceback off what Prefect logs of an error that is ours, and told in words.
+
+    In a worker's process Prefect reads the flow run's final state at the very end, and logs as an
+    accident that a Failed or Cancelled one raises: that record goes altogether.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
+        if record.msg == _LEFT and _is_final_state(error):
+            return False
+        if isinstance(error, PollyError):
+            record.exc_info = None
+        return True
+
+
+def _is_final_state(error: BaseException | None) -> bool:
+    """Whether reading a final state raised this: what it holds is the error, or a summary."""
+    if isinstance(error, TypeError):
+        return str(error).startswith("Unexpected result for failed state")
+    return isinstance(error, PollyError | FailedRun | CancelledRun)
+
+
+def told_without_traces() -> None:
+    """From here on, in this process: also once the flow has returned."""
+    for name in RUN_LOGS:
+        logger = logging.getLogger(name)
+        if not any(isinstance(found, WithoutTraces) for found in logger.filters):
+            logger.addFilter(WithoutTraces())
 
 
 @contextmanager

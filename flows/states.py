@@ -4,9 +4,12 @@ from prefect import State
 from prefect.states import Cancelled, Completed, Failed
 
 from flows.blocks import BlockEnd
+from polly_core.errors import InvalidInput, PollyError
 from polly_core.models.run import Counts, RunSummary, StopReason
 
 TOLERATED = "CompletedWithErrors"
+REFUSED = "refused: "
+"""Begins the message of a flow run whose input was found wrong."""
 _CANCELS = frozenset({StopReason.CANCELLED, StopReason.INTERRUPTED, StopReason.PAUSED})
 
 
@@ -41,6 +44,12 @@ def final_state(summary: RunSummary) -> State[object]:
     if summary.counts.not_well:
         return Completed(name=TOLERATED, message=message, data=data)
     return Completed(message=message, data=data)
+
+
+def unfit_state(error: PollyError) -> State[object]:
+    """Failed, in the words of what was expected to go wrong; reading the state raises it."""
+    refused = isinstance(error, InvalidInput)
+    return Failed(message=f"{REFUSED if refused else ''}{error}", data=error)
 
 
 def block_state(end: BlockEnd) -> State[object]:

@@ -9,18 +9,20 @@ outcome, not an error.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 from prefect import State, Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import TaskRun
-from prefect.states import Completed
+from prefect.states import Completed, Failed
 
 from polly_core.engine.request import RunRequest
 from polly_core.engine.session import Session, open_session
 from polly_core.errors import (
     LedgerUnavailable,
     NoConnection,
+    PollyError,
     ReadFailed,
     StorageUnavailable,
     Throttled,
@@ -48,9 +50,11 @@ R = TypeVar("R")
 _session: ContextVar[Session | None] = ContextVar("session", default=None)
 
 
-def core_task(*, name: str, run_name: str) -> Callable[[Callable[P, R]], Task[P, R]]:
+def core_task(
+    *, name: str, run_name: str
+) -> Callable[[Callable[P, R]], Task[P, R | State[PollyError]]]:
     """Make a task of a function that calls the core once."""
-    return task(
+    make = task(
         name=name,
         task_run_name=run_name,
         cache_policy=NO_CACHE,
@@ -61,6 +65,22 @@ def core_task(*, name: str, run_name: str) -> Callable[[Callable[P, R]], Task[P,
         retry_delay_seconds=[2, 10],
         retry_condition_fn=_repeatable,
     )
+    return lambda function: make(_in_words(function))
+
+
+def _in_words(function: Callable[P, R]) -> Callable[P, R | State[PollyError]]:
+    """The function; an error of ours that is not to be repeated is a Failed state that says it."""
+
+    @wraps(function)
+    def told(*args: P.args, **kwargs: P.kwargs) -> R | State[PollyError]:
+        try:
+            return function(*args, **kwargs)
+        except INFRASTRUCTURE:
+            raise
+        except PollyError as error:
+            return Failed(message=str(error), data=error)
+
+    return told
 
 
 def _repeatable(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
@@ -93,7 +113,7 @@ def session_of(run_id: str) -> Iterator[Session]:
         yield session
 
 
-def shard_task(operation: OperationName) -> Task[[str, int], State[Counts]]:
+def shard_task(operation: OperationName) -> Task[[str, int], State[Counts] | State[PollyError]]:
     """The task that takes one shard of such a run to its end."""
 
     @core_task(name=f"{operation.value}-shard", run_name="shard-{shard}")

@@ -51,14 +51,18 @@ class Freezer:
         Of one that is refused nothing stays but why, as the reason that the run has stopped.
 
         Raises:
-            InvalidInput: an unreadable or contradictory manifest, duplicate or unknown ids.
-            NotFound: the service does not know what is selected.
+            InvalidInput: an unreadable or contradictory manifest, duplicate or unknown ids, or the
+                service does not know what is selected.
         """
         try:
             self._freeze()
-        except (InvalidInput, NotFound) as error:
+        except InvalidInput as error:
             self._record(error)
             raise
+        except NotFound as error:
+            refused = InvalidInput(f"what is selected is not there: {error}")
+            self._record(refused)
+            raise refused from error
 
     def _record(self, error: Exception) -> None:
         self.ledger.discard_selection(self.run.run_id)

@@ -105,7 +105,9 @@ def test_it_waits_and_tells_the_run_as_every_command_does(deployed: Deployed, ci
 
 
 def test_bad_ends_and_what_the_flow_refuses_have_their_codes(deployed: Deployed, ci: Ci) -> None:
-    """1 with the document of the run; 2 where the flow found the input wrong."""
+    """1 with the document of the run; 2 where the flow found the input wrong. The worker's log
+    tells both in words."""
+    before = len(deployed.worker_log.read_text())
     content = datasets(4)
     content["d0000"]["sample"] = "a text"
     atlas_id = filled(deployed, content)
@@ -118,6 +120,9 @@ def test_bad_ends_and_what_the_flow_refuses_have_their_codes(deployed: Deployed,
     assert refused.code == 2, refused.err
     assert "exactly one of the keys" in refused.err
     assert refused.document()["flow_run_state"] == "Failed"
+    log = deployed.worker_log.read_text()[before:]
+    assert "refused: the change is no usable change" in log
+    assert "Traceback" not in log
 
 
 def test_wrong_parameters_start_nothing(deployed: Deployed, ci: Ci) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from polly_core.engine.report import summarise
 from polly_core.engine.request import RunRequest
-from polly_core.errors import InvalidInput, NotFound, RunMismatch
+from polly_core.errors import InvalidInput, ReadFailed, RunMismatch
 from polly_core.ledger.ledger import open_ledger
 from polly_core.ledger.rows import ShardRow
 from polly_core.models.catalog import RunId, StudyId
@@ -152,7 +152,7 @@ def test_by_study(rig: Rig) -> None:
     for name in ("S1", "S0"):
         rig.fake.add(name, {"n": 1}, study_id="liver")
     assert _frozen(rig, Selection.model_validate({"study": "liver"})) == ["S0", "S1"]
-    with pytest.raises(NotFound):
+    with pytest.raises(InvalidInput, match=r"is not there: .*nowhere"):
         _frozen(rig, Selection.model_validate({"study": "nowhere"}))
 
 
@@ -213,12 +213,12 @@ def test_an_interrupted_selection_is_begun_again(rig: Rig, monkeypatch: pytest.M
         nonlocal pages
         pages += 1
         if pages == 3:
-            raise NotFound("gone", status=404)
+            raise ReadFailed("gone", status=500)
         return page(link, size=size)
 
     with monkeypatch.context() as patched:
         patched.setattr(rig.fake, "page", break_off)
-        with pytest.raises(NotFound), rig.session(request) as session:
+        with pytest.raises(ReadFailed), rig.session(request) as session:
             session.freeze()
     rig.fake.add("A0000", {})
     summary = rig.run(RunRequest(run_id=request.run_id))
@@ -241,7 +241,7 @@ def test_a_selection_that_is_refused_is_recorded_with_the_reason(
         path = _file(rig, selection.manifest_uri, text)
         selection = selection.model_copy(update={"manifest_uri": path})
     request = rig.request(selection=selection)
-    with pytest.raises((InvalidInput, NotFound), match=told) as refused:
+    with pytest.raises(InvalidInput, match=told) as refused:
         rig.run(request)
     summary = _summary(rig, request.run_id)
     assert (summary.state, summary.stop) == (RunState.STOPPED, StopReason.REFUSED)

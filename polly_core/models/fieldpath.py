@@ -6,6 +6,10 @@ spaces included, is taken as it is. Lists are atomic: there are no indexes.
 
 Names that begin with ``@`` are attributes of the dataset itself, not of its metadata:
 ``@data_type`` (may be written), ``@dataset_id``, ``@study_id``, ``@last_modified_at`` (read only).
+
+The prefix ``metadata.``, which expressions and the columns of manifests have, is refused where a
+step names a field. An object that is called so within the metadata is written in quotes:
+``"metadata".title``.
 """
 
 import re
@@ -16,6 +20,7 @@ from pydantic import AfterValidator
 
 READABLE_ATTRIBUTES = ("@data_type", "@dataset_id", "@study_id", "@last_modified_at")
 DATA_TYPE = "@data_type"
+PREFIXED = "metadata"
 
 _KEY = re.compile(r'"((?:[^"\\]|\\["\\])*)"|([^".][^".]*)')
 _ESCAPED = re.compile(r'\\(["\\])')
@@ -66,8 +71,10 @@ def parse_field(text: str) -> FieldPath:
 
 
 def format_field(keys: Sequence[str]) -> str:
-    """The name that ``parse_field`` reads as these keys."""
-    return ".".join(_quoted(key) for key in keys)
+    """The name that ``parse_field`` reads as these keys, and that a step may have."""
+    if len(keys) > 1 and keys[0] == PREFIXED:
+        return ".".join((f'"{PREFIXED}"', *map(_quoted, keys[1:])))
+    return ".".join(map(_quoted, keys))
 
 
 def _quoted(key: str) -> str:
@@ -77,13 +84,30 @@ def _quoted(key: str) -> str:
     return f'"{escaped}"'
 
 
+def step_field(text: str) -> FieldPath:
+    """Read a field's name as a step has it.
+
+    Raises:
+        ValueError: as ``parse_field``, or it has the prefix of expressions and columns.
+    """
+    path = parse_field(text)
+    if text.startswith(f"{PREFIXED}."):
+        meant = text.removeprefix(f"{PREFIXED}.")
+        raise ValueError(
+            f"field {text!r}: expected a field's name without {PREFIXED}., did you mean {meant}? "
+            f"A field within an object that is called {PREFIXED} is written "
+            f"{format_field(path.keys)}"
+        )
+    return path
+
+
 def _readable(text: str) -> str:
-    parse_field(text)
+    step_field(text)
     return text
 
 
 def _writable(text: str) -> str:
-    attribute = parse_field(text).attribute
+    attribute = step_field(text).attribute
     if attribute is not None and attribute != DATA_TYPE:
         raise ValueError(
             f"{text} cannot be changed; of a dataset's attributes only {DATA_TYPE} can"
@@ -92,7 +116,7 @@ def _writable(text: str) -> str:
 
 
 def _in_metadata(text: str) -> str:
-    if parse_field(text).attribute is not None:
+    if step_field(text).attribute is not None:
         raise ValueError(f"expected a metadata field, found the attribute {text}")
     return text
 

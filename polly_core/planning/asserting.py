@@ -3,9 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from polly_core.models.catalog import DatasetRecord, VersionId
-from polly_core.models.jsonvalue import JsonObject, JsonValue, Model
-from polly_core.planning.expression import Expression, ExpressionFailed, document_of
-from polly_core.planning.values import shown
+from polly_core.models.jsonvalue import JsonObject, Model
+from polly_core.planning.expression import Expression, ExpressionFailed, document_of, told
 
 
 class Broken(Model):
@@ -45,7 +44,7 @@ class Assertions:
             try:
                 if expression.holds(document):
                     continue
-                found = _looked_at(expression.looked_at(document))
+                found = told(expression.looked_at(document)) or "it is false"
             except ExpressionFailed as error:
                 found = str(error).removeprefix(f"{expression.text!r} ")
             yield Broken(assertion=expression.text, version_id=record.version_id, found=found)
@@ -53,9 +52,3 @@ class Assertions:
     def all_broken(self, found: str) -> tuple[Broken, ...]:
         """Every one, where there is nothing to evaluate them on."""
         return tuple(Broken(assertion=text, version_id=None, found=found) for text in self.texts)
-
-
-def _looked_at(values: dict[str, JsonValue]) -> str:
-    text = ", ".join(f"{path} is {shown(value)}" for path, value in values.items())
-    # Metadata may hold what no terminal and no file in UTF-8 takes.
-    return text.encode("utf-8", "backslashreplace").decode("utf-8") or "it is false"

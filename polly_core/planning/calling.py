@@ -10,7 +10,7 @@ from polly_core.models.change import Call
 from polly_core.models.fieldpath import parse_field
 from polly_core.models.jsonvalue import JsonObject, JsonValue
 from polly_core.planning.state import Action, Refused, State
-from polly_core.planning.values import copy_value, not_json
+from polly_core.planning.values import copy_value, not_json, shown
 
 
 class DatasetView:
@@ -73,7 +73,7 @@ def _on_metadata(step: Call, function: Callable[..., object]) -> Action:
     def act(state: State) -> State:
         result = _result(step, function, DatasetView(state))
         if not isinstance(result, dict):
-            raise Refused("(metadata)", f"{step.function} to return an object", repr(type(result)))
+            raise Refused("(metadata)", f"{step.function} to return an object", shown(result))
         return state.with_metadata(result)
 
     return act
@@ -84,7 +84,10 @@ def _result(step: Call, function: Callable[..., object], *arguments: object) -> 
     named = {name: copy_value(value) for name, value in step.arguments.items()}
     try:
         result = function(*arguments, **named)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        # SystemExit as well: it is the function's way to fail, not the end of the program.
         what = f"{type(error).__name__}: {error}"
         raise Refused(field, f"{step.function} to return a value", what) from error
     if problem := not_json(result):
@@ -107,7 +110,7 @@ def import_named(title: str, name: str, allowed_modules: Collection[str]) -> obj
         )
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         what = f"{type(error).__name__}: {error}"
         raise InvalidInput(f"{title}: module {module_name} cannot be imported: {what}") from error
     if not hasattr(module, attribute):

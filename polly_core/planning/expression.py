@@ -13,6 +13,7 @@ from polly_core.errors import InvalidInput
 from polly_core.models.catalog import DatasetRecord
 from polly_core.models.jsonvalue import JsonObject, JsonValue
 from polly_core.planning.lookups import lookups
+from polly_core.planning.values import shown
 
 ATTRIBUTES = ("dataset_id", "data_type", "study_id", "last_modified_at")
 NAMES = (*ATTRIBUTES, "metadata")
@@ -23,6 +24,7 @@ _FIRST_CHILD_ONLY = frozenset(
      "filter_projection"}
 )  # fmt: skip
 _WHOLE = frozenset({"current", "identity"})
+_TOO_DEEP = "it is nested too deeply"
 
 
 class ExpressionFailed(Exception):
@@ -49,12 +51,12 @@ class Expression:
         self.text = text
         try:
             parsed: Any = jmespath.compile(text).parsed
-        except exceptions.JMESPathError as error:
+            functions = set(_functions(parsed)) - set(Functions.FUNCTION_TABLE)
+            names = set(_root_names(parsed))
+        except (ValueError, RecursionError) as error:
             raise InvalidInput(f"{purpose}: {_syntax(text, error)}") from None
-        functions = set(_functions(parsed)) - set(Functions.FUNCTION_TABLE)
         if functions:
             raise InvalidInput(f"{purpose}: {text!r} calls {min(functions)}(), which is unknown")
-        names = set(_root_names(parsed))
         unknown = sorted(names - {*NAMES, "@"})
         if unknown:
             raise InvalidInput(f"{purpose}: {_unknown(text, unknown[0])}")
@@ -68,13 +70,15 @@ class Expression:
         """Its value on a dataset.
 
         Raises:
-            ExpressionFailed: a function got a value of a kind it does not take.
+            ExpressionFailed: it does with a value what cannot be done with that; the message has
+                the values that it looked at.
         """
         try:
             value: JsonValue = self._interpreter.visit(self._parsed, document)
-        except exceptions.JMESPathError as error:
-            reason = " ".join(str(error).split())
-            raise ExpressionFailed(f"{self.text!r} cannot be evaluated: {reason}") from None
+        except Exception as error:  # noqa: BLE001 - the library lets through what Python raises
+            found = told(self.looked_at(document))
+            said = f"{_reason(error)}, found {found}" if found else _reason(error)
+            raise ExpressionFailed(f"{self.text!r} cannot be evaluated: {said}") from None
         return value
 
     def holds(self, document: Mapping[str, JsonValue]) -> bool:
@@ -92,6 +96,13 @@ class Expression:
             path: self._interpreter.visit(cast(Any, node), document)
             for path, node in lookups(self._parsed).items()
         }
+
+
+def told(values: Mapping[str, JsonValue]) -> str:
+    """What stands at paths, in words."""
+    text = ", ".join(f"{path} is {shown(value)}" for path, value in values.items())
+    # Metadata may hold what no terminal and no file in UTF-8 takes.
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def document_of(record: DatasetRecord, metadata: JsonObject | None) -> dict[str, JsonValue]:
@@ -129,7 +140,23 @@ def _functions(node: dict[str, Any]) -> Iterator[str]:
             yield from _functions(child)
 
 
-def _syntax(text: str, error: exceptions.JMESPathError) -> str:
+def _reason(error: Exception) -> str:
+    """Why it cannot be evaluated, without any value of the dataset."""
+    match error:
+        case exceptions.JMESPathTypeError():
+            kinds = " or ".join(error.expected_types)
+            return f"{error.function_name}() takes {kinds}, not {error.actual_type}"
+        case TypeError():
+            return "it compares values of different types"
+        case RecursionError():
+            return _TOO_DEEP
+        case _:
+            return " ".join(str(error).split())
+
+
+def _syntax(text: str, error: ValueError | RecursionError) -> str:
+    if isinstance(error, RecursionError):
+        return f"an expression of {len(text)} characters cannot be used: {_TOO_DEEP}"
     # An unfinished expression has its position set to the end, a lexer's error names its own.
     position = getattr(error, "lexer_position", getattr(error, "lex_position", None))
     if not isinstance(position, int) or position > len(text):

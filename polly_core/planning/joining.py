@@ -5,7 +5,7 @@ from io import BytesIO
 
 from polly_core.errors import InvalidInput
 from polly_core.models.change import Join
-from polly_core.models.fieldpath import FieldPath, format_field, parse_field
+from polly_core.models.fieldpath import PREFIXED, FieldPath, format_field, parse_field
 from polly_core.models.jsonvalue import JsonObject, JsonValue
 from polly_core.planning.state import Action, Refused, State
 from polly_core.planning.tables import Problems, read_rows
@@ -76,7 +76,7 @@ def _targets(
         fields = step.columns
     else:
         names = step.columns if step.columns is not None else sorted(known)
-        fields = {name: format_field((name,)) for name in names}
+        fields = {name: _own_field(title, step, name) for name in names}
     unknown = sorted(set(fields) - known)
     if unknown:
         raise InvalidInput(
@@ -84,3 +84,14 @@ def _targets(
             f"expected one of {', '.join(sorted(known))}"
         )
     return tuple((column, parse_field(field)) for column, field in fields.items())
+
+
+def _own_field(title: str, step: Join, column: str) -> str:
+    prefix = f"{PREFIXED}."
+    if column.startswith(prefix):
+        meant = column.removeprefix(prefix)
+        raise InvalidInput(
+            f"{title}: column {column} of {step.table}: a field is named without {prefix}; say "
+            f"which field the column goes to, as in columns: {{{column}: {meant}}}"
+        )
+    return format_field((column,))

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from polly_core.errors import InvalidInput
 from polly_core.models.change import Change, step_kind
 from polly_core.models.jsonvalue import JsonObject, JsonValue
-from polly_core.planning.values import not_json, read_json
+from polly_core.planning.values import not_json, read_json, shown
 
 MAX_FILE_BYTES = 256 * 1024 * 1024
 
@@ -57,7 +57,7 @@ def change_of(value: JsonValue, name: str) -> Change:
         InvalidInput: it is no change; every problem is named.
     """
     if not isinstance(value, dict):
-        raise InvalidInput(f"{name}: expected a mapping with steps, found {type(value).__name__}")
+        raise InvalidInput(f"{name}: expected a mapping with steps, found {shown(value)}")
     try:
         return Change.model_validate(value)
     except ValidationError as error:
@@ -124,6 +124,19 @@ def _yaml(text: str) -> JsonValue:
     return value
 
 
+_KINDS = {
+    "string_type": "a text",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "tuple_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+}
+"""What pydantic calls the kinds of values that a change is made of."""
+_VALIDATOR = "function-"
+"""Begins a part of pydantic's locations that stands for no member."""
 _NULL = re.compile(r"~|null|Null|NULL|")
 _BOOL = re.compile(r"true|True|TRUE|false|False|FALSE")
 _INT = re.compile(r"[-+]?(0|[1-9][0-9]*)")
@@ -161,7 +174,8 @@ class _PlainLoader(yaml.SafeLoader):
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+    # The parser does not know the name of what it was given.
+    return " ".join(str(error).split()).replace('in "<unicode string>", line', "in line")
 
 
 def _read(path: Path, what: str) -> bytes:
@@ -179,7 +193,7 @@ def _read(path: Path, what: str) -> bytes:
 def _problem(document: JsonObject, found: dict[str, Any]) -> str:
     """One problem as a curator knows the place: the step's number and kind, the member."""
     location = list(found["loc"])
-    message = str(found["msg"]).removeprefix("Value error, ")
+    message = _message(found)
     if len(location) < 2 or location[0] != "steps" or not isinstance(location[1], int):
         place = ".".join(map(str, location))
         return f"{place}: {message}" if place else message
@@ -188,9 +202,18 @@ def _problem(document: JsonObject, found: dict[str, Any]) -> str:
     kind = step_kind(steps[location[1]])
     place = f"step {location[1] + 1}" + (f" ({kind})" if kind else "")
     # The location repeats the kind: it is the union's tag.
-    members = ".".join(map(str, location[3:]))
+    names = [str(part) for part in location[3:]]
+    members = ".".join(name for name in names if not name.startswith(_VALIDATOR))
+    return f"{place}, {members}: {message}" if members else f"{place}, {message}"
+
+
+def _message(found: dict[str, Any]) -> str:
+    """What was expected and what was found, in the words of YAML and JSON."""
+    message = str(found["msg"]).removeprefix("Value error, ")
     given = found.get("input")
-    expected = f"{members}: {message}" if members else message
-    if isinstance(given, str | int | float | bool) and repr(given) not in message:
-        return f"{place}, {expected}; found {given!r}"
-    return f"{place}, {expected}"
+    kind = _KINDS.get(found["type"])
+    if kind is not None:
+        return f"expected {kind}; found {shown(given)}"
+    if isinstance(given, str | int | float) and repr(given) not in message:
+        return f"{message}; found {shown(given)}"
+    return message

@@ -12,7 +12,7 @@ from polly_core.models.fieldpath import DATA_TYPE, FieldPath, format_field, pars
 from polly_core.models.jsonvalue import JsonObject, JsonValue
 from polly_core.planning.cells import DELETE, Meaning, meaning
 from polly_core.planning.state import State
-from polly_core.planning.values import drop_field, put_field
+from polly_core.planning.values import drop_field, put_field, shown
 
 PREFIX = "metadata."
 
@@ -33,7 +33,7 @@ def patch_fields(column: str, value: JsonValue) -> Iterator[tuple[FieldPath, Mea
         yield parse_field(DATA_TYPE), value
     elif column == "metadata":
         if not isinstance(value, dict):
-            raise ValueError(f"expected an object in metadata, found {type(value).__name__}")
+            raise ValueError(f"expected an object in metadata, found {shown(value)}")
         for key, item in value.items():
             yield parse_field(format_field((key,))), meaning(item)
     elif column.startswith(PREFIX):

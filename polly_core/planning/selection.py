@@ -37,5 +37,5 @@ class Where:
         except ExpressionFailed as error:
             raise InvalidInput(
                 f"{self._purpose}: dataset {record.dataset_id}: {error}; "
-                "guard the field, as in metadata.title && contains(metadata.title, 'liver')"
+                "guard the field, as in type(metadata.age) == 'number' && metadata.age < `3`"
             ) from None

@@ -62,6 +62,13 @@ class _Compiled:
     action: Action
     fails_without_field: bool
 
+    def applies(self, state: State) -> bool:
+        """Whether it is to be done to the dataset. Raises ``ExpressionFailed``."""
+        try:
+            return self.when is None or self.when.holds(state.document())
+        except ExpressionFailed as error:
+            raise ExpressionFailed(f"when: {error}") from None
+
 
 class Evaluator:
     """A compiled change. Evaluates any number of datasets, from any number of threads."""
@@ -103,7 +110,7 @@ class Evaluator:
         reasons: list[str] = []
         for step in self._steps:
             try:
-                if step.when is None or step.when.holds(state.document()):
+                if step.applies(state):
                     state = step.action(state)
             except FieldMissing as missing:
                 if step.fails_without_field:

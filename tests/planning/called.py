@@ -31,6 +31,18 @@ def fail(value: JsonValue, dataset: DatasetView) -> JsonValue:
     raise KeyError("age")
 
 
+def leave(value: JsonValue, dataset: DatasetView) -> JsonValue:
+    raise SystemExit(3)
+
+
+class Odd(BaseException):
+    pass
+
+
+def be_odd(value: JsonValue, dataset: DatasetView) -> JsonValue:
+    raise Odd("oh")
+
+
 def not_json(value: JsonValue, dataset: DatasetView) -> object:
     return {"ok": [1, {2, 3}]}
 

@@ -50,6 +50,8 @@ def test_no_flags_make_no_steps() -> None:
         (["@study_id=x"], [], [], "--set @study_id=x: @study_id cannot be changed"),
         ([], ["@data_type"], [], "--unset @data_type: expected a metadata field"),
         ([], [], ["a"], "--rename a: expected OLD=NEW"),
+        (["metadata.t=1"], [], [], "--set metadata.t=1: .* did you mean t?"),
+        ([], ["metadata.t"], [], "--unset metadata.t: .* did you mean t?"),
         ([], [], ["a=a.b"], "--rename a=a.b: one of a and a.b lies inside"),
     ],
 )

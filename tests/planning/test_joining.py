@@ -76,3 +76,11 @@ def test_refuses_unusable_tables(options: str, table: str, message: str) -> None
 def test_refuses_other_formats() -> None:
     with pytest.raises(InvalidInput, match=r"t.xlsx: expected a file named \*\.csv"):
         evaluator("steps: [{join: t.xlsx}]", {"t.xlsx": ""})
+
+
+def test_columns_of_a_sheet_say_which_field_they_go_to() -> None:
+    table = "dataset_id,metadata.title\nGSE1,x\n"
+    with pytest.raises(InvalidInput, match=r"columns: \{metadata.title: title\}"):
+        evaluator("steps: [{join: t.csv}]", {"t.csv": table})
+    made = result("steps: [{join: t.csv, columns: {metadata.title: title}}]", {}, {"t.csv": table})
+    assert made == {"title": "x"}

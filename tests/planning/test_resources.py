@@ -12,6 +12,7 @@ from polly_core.planning.resources import (
     parse_change,
     parse_document,
 )
+from tests.planning.support import result
 
 TEXT = "steps:\n  - {map: a, vocabulary: sub/v.yaml}\n  - {join: t.csv}\n"
 
@@ -72,8 +73,8 @@ extra: 1
     assert lines[2].startswith("  step 2, expected a mapping with exactly one of the keys set")
     assert lines[3].startswith("  step 3 (rename), to: field 'b..c', position 3")
     assert lines[4].startswith("  step 4 (map), unmatched: Input should be 'keep'")
-    assert lines[4].endswith("; found 'drop'")
-    assert lines[5] == "  extra: Extra inputs are not permitted"
+    assert lines[4].endswith('; found "drop"')
+    assert lines[5] == "  extra: Extra inputs are not permitted; found 1"
 
 
 def test_yaml_is_read_as_people_mean_it() -> None:
@@ -133,5 +134,49 @@ def test_refuses_what_is_not_json(text: bytes, name: str, message: str) -> None:
 
 
 def test_a_change_must_be_a_mapping() -> None:
-    with pytest.raises(InvalidInput, match="expected a mapping with steps, found list"):
+    with pytest.raises(InvalidInput, match=r'mapping with steps, found \[{"set": "a"}\]'):
         parse_change(b"- set: a", "x.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"", "expected a mapping with steps, found null"),
+        (b"steps: null", "steps: expected a list; found null"),
+        (b"steps: [{set: null, value: 1}]", "set: expected a text; found null"),
+        (b"steps: [{map: a, vocabulary: [1]}]", "vocabulary: expected a mapping; found [1]"),
+        (b"steps: [{unset: a, missing: true}]", "; found true"),
+        (b"steps: [a, {b", "while parsing a flow mapping in line 1, column 12"),
+    ],
+)
+def test_what_was_found_is_told_in_words_of_json(text: bytes, message: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        parse_change(text, "c.yaml")
+    assert message in str(caught.value)
+    assert "NoneType" not in str(caught.value)
+    assert "unicode string" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "{set: metadata.title, value: x}",
+        "{unset: metadata.title}",
+        "{rename: title, to: metadata.title}",
+        "{map: x, from: metadata.title, vocabulary: {}}",
+        "{split: title, separator: ';', into: [a, metadata.title]}",
+        "{compute: metadata.title, expression: metadata.x}",
+        "{join: t.csv, columns: {x: metadata.title}}",
+        "{call: 'a:b', field: metadata.title}",
+    ],
+)
+def test_the_prefix_of_expressions_is_refused_in_fields(step: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        parse_change(f"steps: [{step}]".encode(), "c.yaml")
+    assert "did you mean title?" in str(caught.value)
+    assert 'is written "metadata".title' in str(caught.value)
+
+
+def test_an_object_that_is_called_as_the_prefix_is_quoted() -> None:
+    made = result("steps: [{set: '\"metadata\".title', value: x}]", {"metadata": {"n": 1}})
+    assert made == {"metadata": {"n": 1, "title": "x"}}

@@ -1,6 +1,7 @@
 import pytest
 
 from polly_core.errors import InvalidInput
+from polly_core.models.jsonvalue import JsonObject, JsonValue
 from polly_core.planning.selection import Where
 from tests.planning.support import record
 
@@ -67,7 +68,49 @@ def test_refuses_wrong_expressions_with_the_position(text: str, message: str) ->
     assert str(caught.value).startswith("--where: ")
 
 
-def test_names_the_dataset_on_which_it_fails() -> None:
-    where = Where("contains(metadata.title, 'x')")
-    with pytest.raises(InvalidInput, match=r"dataset GSE1: .*guard the field"):
-        where.matches(record(), {})
+@pytest.mark.parametrize(
+    ("text", "reason", "found"),
+    [
+        (
+            "contains(metadata.none, 'x')",
+            "takes array or string, not null",
+            "metadata.none is null",
+        ),
+        ("metadata.age < `3`", "compares values of different types", 'metadata.age is "12"'),
+        ("contains(metadata.age, `3`)", "compares values of different", 'metadata.age is "12"'),
+        ("max_by(metadata.l, &@)", "compares values of different", 'metadata.l is [1, "a"]'),
+        ("metadata.l[?@ > `0`]", "compares values of different", 'metadata.l is [1, "a"]'),
+        ("metadata.l[::0]", "slice step cannot be zero", 'metadata.l is [1, "a"]'),
+        ("ceil(to_number(metadata.huge))", "infinity", 'metadata.huge is "1e999"'),
+        ("length(metadata.age, metadata.l)", "1 argument", 'metadata.age is "12"'),
+    ],
+)
+def test_names_the_dataset_on_which_it_fails_and_what_stood_there(
+    text: str, reason: str, found: str
+) -> None:
+    where = Where(text)
+    metadata: JsonObject = {"age": "12", "l": [1, "a"], "huge": "1e999"}
+    with pytest.raises(InvalidInput) as caught:
+        where.matches(record(), metadata)
+    message = str(caught.value)
+    assert message.startswith(f"--where: dataset GSE1: {text!r} cannot be evaluated: ")
+    assert reason in message
+    assert f", found {found}" in message
+    assert "guard the field, as in type(metadata.age) == 'number'" in message
+
+
+def test_a_guarded_field_may_be_of_any_type() -> None:
+    where = Where("type(metadata.age) == 'number' && metadata.age < `3`")
+    ages: list[JsonValue] = [2, "12", None, [1]]
+    assert [where.matches(record(), {"age": age}) for age in ages] == [True, False, False, False]
+
+
+@pytest.mark.parametrize("depth", [700, 2000])
+def test_an_expression_that_is_nested_too_deeply_is_refused(depth: int) -> None:
+    with pytest.raises(InvalidInput, match="too deeply"):
+        Where("(" * depth + "metadata.a" + ")" * depth).matches(record(), {})
+
+
+def test_an_expression_that_is_too_long_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="too deeply"):
+        Where(" || ".join(["metadata.a"] * 5000)).matches(record(), {})

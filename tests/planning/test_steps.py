@@ -111,7 +111,10 @@ def test_names_step_field_expected_and_found() -> None:
     assert lines[2].startswith("step 4 (rename): field taken: expected it to be free for the value")
     assert lines[2].endswith('found {"k": 2}; say existing: overwrite or keep')
     assert lines[3].startswith("step 5 (set): field @data_type: expected a text")
-    assert lines[4].startswith("step 6 (set): \"contains(metadata.n, 'x')\" cannot be evaluated")
+    assert lines[4] == (
+        "step 6 (set): when: \"contains(metadata.n, 'x')\" cannot be evaluated: "
+        "contains() takes array or string, not number, found metadata.n is 1"
+    )
 
 
 def test_long_values_are_cut_in_messages() -> None:

@@ -14,14 +14,14 @@ def gather(pool: Pool, kind: Kind, function: Callable[[A], B], items: Sequence[A
     """Results in the order of the items.
 
     Raises:
-        Exception: the first error, by position, after every item was tried.
+        BaseException: the first error, by position, after every item was tried.
     """
-    answers: SimpleQueue[tuple[int, B | None, Exception | None]] = SimpleQueue()
+    answers: SimpleQueue[tuple[int, B | None, BaseException | None]] = SimpleQueue()
 
     def job(position: int) -> None:
         try:
             answers.put((position, function(items[position]), None))
-        except Exception as error:  # noqa: BLE001 - carried to the caller and raised there
+        except BaseException as error:  # noqa: BLE001 - carried to the caller and raised there
             answers.put((position, None, error))
 
     for position in range(len(items)):

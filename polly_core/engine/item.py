@@ -20,6 +20,7 @@ from polly_core.engine.events import (
     NotSent,
     NotThere,
     Refused,
+    Stage,
     Stepped,
     Work,
 )
@@ -77,6 +78,17 @@ class Jobs:
     def run_id(self) -> RunId:
         """The run's id."""
         return self.stamp.run_id
+
+    def do(self, stage: Stage, work: Work) -> Event:
+        """What the item's stage asks for. Whatever is raised becomes an event, SystemExit as well:
+        nobody would hear of it on a thread, and the shard would wait for ever."""
+        step: Callable[[Work], Event] = getattr(self, stage.value)
+        try:
+            return step(work)
+        except BaseException as error:
+            log.exception("unexpected error on %s", work.dataset_id)
+            reason = f"{type(error).__name__}: {error}"
+            return Lost(work, reason) if work.sending else Refused(work, reason)
 
     def plan(self, work: Work) -> Event:
         """Read the item and decide."""

@@ -181,12 +181,12 @@ class ShardRun:
     def _dispatch(self, work: Work) -> None:
         jobs = self._engine.jobs
         work.sending = False
-        step: Callable[[Work], Event] = getattr(jobs, work.stage.value)
+        stage = work.stage
         self._running += 1
         # Shards that share the slots evenly would end together, and leave them empty while the next
         # ones are read: the earlier one goes first.
         self._engine.pool.submit(
-            self._kind(work), lambda: self._events.put(step(work)), turn=self._claim.shard
+            self._kind(work), lambda: self._events.put(jobs.do(stage, work)), turn=self._claim.shard
         )
 
     def _kind(self, work: Work) -> Kind:
@@ -328,7 +328,9 @@ class ShardRun:
         elif work.stage is Stage.SETTLE:
             self._end(work, ItemState.UNKNOWN, f"could not be settled: {reason}")
         else:
-            self._end(work, ItemState.FAILED, reason)
+            # What could not be planned is invalid, as the plan has it.
+            planning = work.stage is Stage.PLAN
+            self._end(work, ItemState.INVALID if planning else ItemState.FAILED, reason)
 
     def _again(self, event: Again) -> None:
         work, outage = event.work, self._engine.outage

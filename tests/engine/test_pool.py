@@ -168,3 +168,11 @@ def test_gather_raises_the_first_error_after_trying_everything() -> None:
     with _pool() as pool, pytest.raises(ValueError, match=r"^1$"):
         gather(pool, Kind.CALL, odd_ones_fail, range(10))
     assert tried.qsize() == 10
+
+
+def test_gather_waits_for_nobody_who_left() -> None:
+    def leave(number: int) -> int:
+        raise SystemExit(number)
+
+    with _pool() as pool, pytest.raises(SystemExit):
+        gather(pool, Kind.CALL, leave, range(3))

@@ -19,6 +19,7 @@ from polly_core.engine.planned import RunPlan
 from polly_core.engine.waves import WaveRange
 from polly_core.ledger.rows import ItemRow
 from polly_core.models.run import RunSummary
+from polly_core.planning.wording import counted
 
 PROGRESS = "run-progress"
 REPORT = "run-report"
@@ -82,8 +83,8 @@ def report_markdown(summary: RunSummary) -> str:
 def plan_markdown(plan: RunPlan, wave: WaveRange) -> str:
     """What somebody who approves a plan, or a wave of it, has to know."""
     summary = plan.summary
-    counted = ", ".join(f"{number} {name}" for name, number in summary.counts.items())
-    lines = [f"{summary.total} items: {counted}"]
+    counts = ", ".join(f"{number} {name}" for name, number in summary.counts.items())
+    lines = [f"{counted(summary.total, 'item')}: {counts}"]
     if wave.of > 1:
         lines.append(f"This is wave {wave.number} of {wave.of}: {wave.size} items.")
     lines += [f"- {group.count} x {group.text()}" for group in summary.groups]
@@ -94,7 +95,7 @@ def plan_markdown(plan: RunPlan, wave: WaveRange) -> str:
         "refused": summary.reasons,
     }
     lines += [
-        f"- {title}: {tally.text} ({tally.count} items, e.g. {tally.example})"
+        f"- {title}: {tally.text} ({counted(tally.count, 'item')}, e.g. {tally.example})"
         for title, tallies in said.items()
         for tally in tallies
     ]

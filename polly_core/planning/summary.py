@@ -14,6 +14,8 @@ from polly_core.planning.wording import actions_of, change_text
 
 MAX_DISTINCT = 1000
 SHOWN_GROUPS = 100
+_FOUND = ", found "
+"""Stands in a reason between what was expected, which items share, and what an item had instead."""
 
 KeyT = TypeVar("KeyT", bound=Hashable)
 
@@ -96,6 +98,37 @@ class _Groups(Generic[KeyT]):
         return [(key, count, self._examples[key]) for key, count in ranked[:SHOWN_GROUPS]]
 
 
+class _Reasons:
+    """Reasons that differ in nothing but what was found are one."""
+
+    def __init__(self) -> None:
+        self._groups: _Groups[str] = _Groups()
+        self._first: dict[str, str] = {}
+        self._differing: set[str] = set()
+
+    def add(self, reason: str, example: DatasetId) -> None:
+        """Count one."""
+        expected = reason.partition(_FOUND)[0]
+        if self._groups.add(expected, example):
+            self._first[expected] = reason
+        elif self._first.get(expected, reason) != reason:
+            self._differing.add(expected)
+
+    def tallies(self) -> tuple[Tally, ...]:
+        """Each with what the first one found."""
+        return tuple(
+            Tally(text=self._text(expected), count=count, example=example)
+            for expected, count, example in self._groups.largest()
+        )
+
+    def _text(self, expected: str) -> str:
+        first = self._first[expected]
+        found = first.removeprefix(expected).removeprefix(_FOUND)
+        if not found or expected not in self._differing:
+            return first
+        return f"{expected}{_FOUND}for example {found}"
+
+
 def decision_name(decision: Decision) -> str:
     """``planned``, ``unchanged``, ``skipped`` or ``invalid``."""
     return type(decision).__name__.lower()
@@ -111,7 +144,7 @@ class PlanTally:
         self._patches: dict[bytes, ChangeGroup] = {}
         self._side_effects: _Groups[str] = _Groups()
         self._not_recoverable: _Groups[str] = _Groups()
-        self._reasons: _Groups[str] = _Groups()
+        self._reasons = _Reasons()
         self._skips: _Groups[str] = _Groups()
 
     def add(self, item: Item, decision: Decision) -> None:
@@ -166,7 +199,7 @@ class PlanTally:
             ungrouped=self._counts["planned"] - sum(group.count for group in groups),
             side_effects=_tallies(self._side_effects),
             not_recoverable=_tallies(self._not_recoverable),
-            reasons=_tallies(self._reasons),
+            reasons=self._reasons.tallies(),
             skips=_tallies(self._skips),
         )
 

@@ -241,3 +241,18 @@ def test_summary_is_bounded() -> None:
     assert len(found.groups) == summary_module.SHOWN_GROUPS
     assert found.ungrouped == total - summary_module.SHOWN_GROUPS
     assert len(found.fields) == summary_module.MAX_DISTINCT
+
+
+def test_reasons_that_differ_only_in_what_was_found_are_one() -> None:
+    cast, other = "step 1 (cast): field age: expected a whole number", "step 2 (set): field b: no"
+    reasons = [[f'{cast}, found "t {n}"'] for n in range(60)]
+    reasons += [["step 3 (map): field x: expected y, found 1"] for _ in range(2)] + [[other]]
+    tally = PlanTally()
+    for number, found in enumerate(reasons):
+        item = Item(seq=number, dataset_id=DatasetId(f"S{number}"))
+        tally.add(item, Invalid(reasons=tuple(found)))
+    assert [(told.text, told.count, told.example) for told in tally.summary().reasons] == [
+        (f'{cast}, found for example "t 0"', 60, "S0"),
+        ("step 3 (map): field x: expected y, found 1", 2, "S60"),
+        (other, 1, "S62"),
+    ]

@@ -23,6 +23,7 @@ from hypothesis.stateful import (
 
 from polly_core.engine.points import Point
 from polly_core.engine.request import RunRequest
+from polly_core.errors import InvalidInput
 from polly_core.models.catalog import DatasetId, RunId
 from polly_core.models.run import RETRIED, ItemState, OperationName, RunState
 from polly_core.models.selection import Selection
@@ -163,7 +164,15 @@ class Histories(RuleBasedStateMachine):
         asked = Asked(change, Selection(written_by=run_id))  # type: ignore[arg-type]
         undo = self._begun(OperationName.UNDO, asked, barrier=True)
         undo.undoes, undo.whole, undo.scope = run_id, how != "fields", scope
-        self._carry_out(undo, death)
+        before = self.world.stands()
+        try:
+            self._carry_out(undo, death)
+        except InvalidInput as refused:
+            # Datasets and fields that the run did not write are refused before anything is begun.
+            note(f"undo of {run_id}: {refused}")
+            assert how != "whole"
+            del self.runs[undo.request.run_id]
+            assert self.world.stands() == before
 
     @rule(
         operation=st.sampled_from(OPERATIONS),

@@ -14,6 +14,7 @@ from typing import Any, ParamSpec
 from prefect import Flow, State, Task, flow, runtime
 from prefect.exceptions import TerminationSignal
 from prefect.futures import PrefectFuture
+from prefect.settings import get_current_settings
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.approval import await_approval
@@ -30,7 +31,7 @@ from polly_core.engine.meter import Progress
 from polly_core.engine.request import RunRequest, Surroundings
 from polly_core.engine.session import Session, open_session
 from polly_core.engine.waves import WaveRange
-from polly_core.errors import InvalidInput, PollyError
+from polly_core.errors import CannotProceed, InvalidInput, PollyError
 from polly_core.models.run import Approval, OperationName, RunSummary, StopReason
 from tasks.base import sharing
 from tasks.credentials import surroundings
@@ -77,6 +78,19 @@ observer: ContextVar[Observer | None] = ContextVar("observer", default=None)
 def two_shards() -> TaskRunner[Any]:
     """Two shards at once, so that the tail of one overlaps with the head of the next."""
     return ThreadPoolTaskRunner(max_workers=2)
+
+
+def require_server() -> None:
+    """A run wants a Prefect server that keeps what it was told: a temporary one takes it along.
+
+    Raises:
+        CannotProceed: none is set.
+    """
+    if get_current_settings().api.url is None:
+        raise CannotProceed(
+            "no Prefect server: set PREFECT_API_URL; 'polly-bulk prefect start' starts one on this "
+            "machine and says its URL"
+        )
 
 
 def own_run_id() -> str:
@@ -181,6 +195,7 @@ def carry_out(form: BulkForm, shard_task: ShardTask) -> State[object]:
 
 
 def _carried_out(form: BulkForm, shard_task: ShardTask) -> State[object]:
+    require_server()
     request, where = form.request(own_run_id()), surroundings(form.credentials)
     if form.run.spread:
         check_spread(where.ledger_url)

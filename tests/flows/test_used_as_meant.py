@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 from prefect import Task
 from prefect.cache_policies import NO_CACHE
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.bulk_update import bulk_update
+from flows.skeleton import require_server
+from polly_core.errors import CannotProceed
 from tasks.prepare import plan, select
 from tasks.update import update_shard
 
@@ -89,3 +92,13 @@ def test_the_flow_keeps_its_summary_and_is_not_repeated_by_itself() -> None:
     assert flow.result_serializer == "json"
     assert isinstance(flow.task_runner, ThreadPoolTaskRunner)
     assert flow.task_runner._max_workers == 2
+
+
+def test_a_temporary_server_is_no_place_for_a_run() -> None:
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:4200/api"}):
+        require_server()
+    with (
+        temporary_settings(restore_defaults={PREFECT_API_URL}),
+        pytest.raises(CannotProceed, match="polly-bulk prefect start"),
+    ):
+        require_server()

@@ -369,7 +369,9 @@ class Session:
         return found.model_copy(update=ended)
 
     def _others(self) -> bool:
-        return bool(living_executions(self._ledger, self.run_id))
+        living = living_executions(self._ledger, self.run_id)
+        # Its own, where the ledger could not be told that it has ended.
+        return any(one.execution_id != self._execution.execution_id for one in living)
 
     def _has_open_items(self) -> bool:
         counts = self._recorder.call(lambda: self._ledger.counts(self.run_id))

@@ -30,7 +30,7 @@ def user(
 def _plan(user: User) -> str:
     change = user.file("change.yaml", CHANGE)
     said = user.update("--change", change, "--dry-run", "--output", "json")
-    assert said.code == 0, said.err
+    assert said.code == 1, said.err
     return str(said.document()["run_id"])
 
 

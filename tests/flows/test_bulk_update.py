@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from uuid import UUID
 
 import pytest
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
 
 from polly_core.engine.meter import Progress
 from polly_core.errors import CannotProceed, InvalidInput, RunMismatch
@@ -75,8 +76,8 @@ def test_errors_come_out_as_they_are_and_the_flow_run_says_them(bench: Bench) ->
     first = bench.update()
     with pytest.raises(RunMismatch):
         bench.update({"steps": [{"unset": "number"}]}, run_id=first.run_id)
-    latest = bench.client.read_flow_runs(limit=50)
-    mine = [run for run in latest if run.name == f"update-{first.run_id}"]
+    name = FlowRunFilterName(any_=[f"update-{first.run_id}"])
+    mine = bench.client.read_flow_runs(flow_run_filter=FlowRunFilter(name=name))
     assert {run.state_name for run in mine} == {"Completed", "Failed"}
 
 

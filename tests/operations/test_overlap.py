@@ -40,7 +40,7 @@ _WRITES = {
     OperationName.DELETE: Counter(delete=1),
     OperationName.INGEST: Counter(trigger=1),
     OperationName.ATTACH: Counter(attach=1),
-    OperationName.COPY: Counter(update=1, attach=1, create=1),
+    OperationName.COPY: Counter(update=1, attach=1, detach=1, create=1),
 }
 """What each operation sends to one of these datasets at most."""
 

@@ -4,7 +4,7 @@ No worker takes them here; the test does what workers and people do.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
 import pytest
@@ -52,6 +52,7 @@ class World:
 
     session: Session
     client: SyncPrefectClient
+    slots: Slots = field(default_factory=lambda: Slots(1))
 
     @property
     def run_id(self) -> RunId:
@@ -65,8 +66,9 @@ class World:
                 if run.state is not None and not run.state.is_final():
                     act(run)
 
-        slots = Slots(1)
-        return Spreading(self.session, slots, items=10, credentials="", show=show, poll_seconds=0.1)
+        return Spreading(
+            self.session, self.slots, items=10, credentials="", show=show, poll_seconds=0.1
+        )
 
     def spread(self, act: Callable[[FlowRun], None]) -> Spreading:
         """Let the run be spread until every block is through, or it stops."""
@@ -75,7 +77,8 @@ class World:
 
         @flow(name="bulk-probe")
         def parent() -> None:
-            spreading.see_to(wave)
+            with self.slots:
+                spreading.see_to(wave)
 
         parent()
         return spreading

@@ -46,14 +46,12 @@ def summary_text(summary: RunSummary, *, alive: bool = False) -> str:
         lines.append(f"  {counts.not_processed} not processed")
     if summary.seconds:
         lines.append(f"  executing for {summary.seconds:.1f} s")
-    lines += _control(summary) if alive else next_steps(summary)
+    if alive:
+        control = "polly-bulk pause, continue, cancel or throttle"
+        lines.append(f"  it is being executed: {control} {summary.run_id}")
+    else:
+        lines += next_steps(summary)
     return "\n".join(lines)
-
-
-def _control(summary: RunSummary) -> Iterator[str]:
-    yield (
-        f"  it is being executed: polly-bulk pause, continue, cancel or throttle {summary.run_id}"
-    )
 
 
 def next_steps(summary: RunSummary) -> Iterator[str]:

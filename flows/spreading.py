@@ -7,13 +7,13 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun, StateType
-from prefect.context import get_settings_context
+from prefect.context import SettingsContext
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
-from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from flows.blocks import Block
 from flows.children import (
@@ -26,6 +26,7 @@ from flows.children import (
     why_late,
 )
 from flows.limits import Slots
+from flows.telling import impatient
 from polly_core.engine.blocks import BlockRange
 from polly_core.engine.meter import Progress
 from polly_core.engine.session import Session
@@ -95,9 +96,11 @@ class Spreading:
         self._begun = False
         self._deaf = 0
         self._late_since: float | None = None
-        # Prefect's client would try for a minute, and nobody would hear of the run meanwhile.
-        with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
-            self._impatient = get_settings_context()
+
+    @cached_property
+    def _impatient(self) -> SettingsContext:
+        # Most runs are not spread: they need none.
+        return impatient()
 
     def see_to(self, wave: WaveRange) -> None:
         """Have every block of a wave executed; returns when all are through or the run stops.

@@ -11,7 +11,7 @@ from uuid import UUID
 import httpx
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
-from prefect.context import get_settings_context
+from prefect.context import SettingsContext, get_settings_context
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from flows import artifacts
@@ -28,6 +28,16 @@ RECONCILE_SECONDS = 60.0
 log = logging.getLogger(__name__)
 
 
+def impatient() -> SettingsContext:
+    """Settings for requests that are not to hold anything up; ask for them once.
+
+    Prefect's client would try for a minute. Making settings validates all of them, which costs more
+    than a request.
+    """
+    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
+        return get_settings_context()
+
+
 class Teller:
     """What one flow run tells. What could not be told is kept and told again at the end."""
 
@@ -39,10 +49,7 @@ class Teller:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._flow_run_id = UUID(flow_run_id)
-        # Prefect's client would try for a minute and hold up everything behind it. Made once:
-        # making settings validates all of them, which costs more than what is told.
-        with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
-            self._impatient = get_settings_context()
+        self._impatient = impatient()
         self._clock = clock
         self._sleep = sleep
         self._untold: dict[str, Callable[[], object]] = {}

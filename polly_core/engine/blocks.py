@@ -113,7 +113,10 @@ class Blocks:
                 self._recorder.call(partial(self._ledger.finish_shard, claim))
 
     def others(self) -> list[ExecutionRow]:
-        """Other executions of the run that are under way."""
+        """Other executions of the run that are under way.
+
+        This one may still be among the living, where the ledger could not be told of its end.
+        """
         found = self._recorder.call(lambda: living_executions(self._ledger, self._run_id))
         return [one for one in found if one.execution_id != self._execution_id]
 

@@ -31,13 +31,12 @@ from polly_core.planning.manifest import ID_COLUMN, read_ids, read_manifest
 from polly_core.planning.selection import Where
 from polly_core.planning.sheet import Layout, SheetColumn
 from polly_core.planning.values import ABSENT, get_field, inner_keys, put_field
-from polly_core.planning.wording import counted, listed, meant
+from polly_core.planning.wording import MOST_NAMES, counted, listed, meant
 from polly_core.transport.retry import Retrier
 from polly_core.transport.sources import fetch_source
 
 PAGE_SIZE = 1000
 CHUNK = 200
-MOST_NAMES = 10_000
 FIXED = (ID_COLUMN, BASE_COLUMN, "data_type")
 
 T = TypeVar("T")

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from polly_core.engine.execution import living_executions
 from polly_core.engine.report import summarise
-from polly_core.engine.waves import WaveRange, ranges
+from polly_core.engine.waves import is_open, ranges
 from polly_core.ledger.ledger import Ledger
 from polly_core.ledger.rows import Approved, Control, ExecutionRow, Pace, RunRow
 from polly_core.models.catalog import RunId
@@ -13,13 +13,10 @@ from polly_core.models.jsonvalue import Model
 from polly_core.models.run import (
     WRITTEN,
     Approval,
-    ItemState,
     OperationName,
     RunState,
     RunSummary,
 )
-
-OPEN = frozenset({ItemState.SELECTED, ItemState.PLANNED, ItemState.SENT, ItemState.UNKNOWN})
 
 
 class Link(Model):
@@ -118,7 +115,7 @@ def _waves(
         WaveStanding(
             number=wave.number,
             size=wave.size,
-            through=not _is_open(ledger, run.run_id, wave),
+            through=not is_open(ledger, run.run_id, wave),
             # The approval of the plan is that of its first wave.
             approved=by_wave.get(0 if wave.number == 1 else wave.number)
             if each or wave.number == 1
@@ -126,8 +123,3 @@ def _waves(
         )
         for wave in ranges(ledger, run)
     )
-
-
-def _is_open(ledger: Ledger, run_id: RunId, wave: WaveRange) -> bool:
-    rows = ledger.items(run_id, states=OPEN, after=wave.first - 1, limit=1, plans=False)
-    return any(wave.end is None or row.seq < wave.end for row in rows)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from polly_core.engine.blocks import BlockRange, Blocks
 from polly_core.engine.control import ControlWatch, reset
-from polly_core.engine.execution import Execution, living_executions
+from polly_core.engine.execution import Execution
 from polly_core.engine.freeze import Freezer
 from polly_core.engine.item import Jobs
 from polly_core.engine.judging import Judge
@@ -34,7 +34,7 @@ from polly_core.engine.runner import Runner
 from polly_core.engine.shard import Engine
 from polly_core.engine.stop import StopSignal
 from polly_core.engine.verifying import Verification, Verifier, assertions_of
-from polly_core.engine.waves import WaveRange, ranges
+from polly_core.engine.waves import WaveRange, is_open, ranges
 from polly_core.errors import CatalogError, LedgerError, Throttled
 from polly_core.ledger.ledger import Ledger, open_ledger
 from polly_core.ledger.rows import ItemRow, RunRow, ShardNo, ShardRow
@@ -265,11 +265,7 @@ class Session:
 
     def has_open_items(self, wave: WaveRange) -> bool:
         """Whether a wave has something left to be written or settled."""
-        states = {ItemState.SELECTED, ItemState.PLANNED, ItemState.SENT, ItemState.UNKNOWN}
-        rows = self._ledger.items(
-            self.run_id, states=states, after=wave.first - 1, limit=1, plans=False
-        )
-        return any(wave.end is None or row.seq < wave.end for row in rows)
+        return is_open(self._ledger, self.run_id, wave)
 
     def conclude(self, wave: WaveRange) -> bool:
         """Judge a wave that is through; False, and the run stops, where it did not go well.
@@ -358,7 +354,7 @@ class Session:
                     "some written datasets could not be verified; resume to try again",
                 )
             # Another process may be at it: then the run has not stopped.
-            if done or not self._recorder.call(self._others):
+            if done or not self.blocks.others():
                 self._set_state(RunState.FINISHED if done else RunState.STOPPED)
             self._refresh()
         write_report(self._ledger, self.run_id, self.report_path, hook=self._hook)
@@ -367,11 +363,6 @@ class Session:
             return found
         ended = {"stop": self._stop.reason, "message": self._stop.message}
         return found.model_copy(update=ended)
-
-    def _others(self) -> bool:
-        living = living_executions(self._ledger, self.run_id)
-        # Its own, where the ledger could not be told that it has ended.
-        return any(one.execution_id != self._execution.execution_id for one in living)
 
     def _has_open_items(self) -> bool:
         counts = self._recorder.call(lambda: self._ledger.counts(self.run_id))

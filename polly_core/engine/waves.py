@@ -6,6 +6,7 @@ from itertools import count
 
 from polly_core.ledger.ledger import Ledger
 from polly_core.ledger.rows import RunRow
+from polly_core.ledger.transitions import OPEN
 from polly_core.models.catalog import RunId
 from polly_core.models.run import COUNTS_AGAINST_BUDGET, RunOptions, Wave
 
@@ -51,6 +52,12 @@ def ranges(ledger: Ledger, run: RunRow) -> list[WaveRange]:
         found.append(WaveRange(number=number, first=first, end=end, size=size, of=len(planned)))
         first = end or first
     return found
+
+
+def is_open(ledger: Ledger, run_id: RunId, wave: WaveRange) -> bool:
+    """Whether a wave has something left to be written or settled."""
+    rows = ledger.items(run_id, states=OPEN, after=wave.first - 1, limit=1, plans=False)
+    return any(wave.end is None or row.seq < wave.end for row in rows)
 
 
 def went_wrong(ledger: Ledger, run_id: RunId, wave: WaveRange, options: RunOptions) -> str:

@@ -10,6 +10,8 @@ from polly_core.models.run import Planned
 SHOWN_OPERATIONS = 3
 LONGEST_VALUE = 60
 SHOWN_NAMES = 12
+# Of names that may have been meant, so many are remembered.
+MOST_NAMES = 10_000
 
 
 def actions_of(planned: Planned) -> tuple[str, ...]:

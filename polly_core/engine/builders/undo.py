@@ -14,9 +14,7 @@ from polly_core.models.run import Planned
 from polly_core.operations.choosing import changed_fields, changes
 from polly_core.operations.stepping import DATASET
 from polly_core.operations.undo import Undo, Undone
-from polly_core.planning.wording import SHOWN_NAMES, listed, meant
-
-MOST_NAMES = 10_000
+from polly_core.planning.wording import MOST_NAMES, SHOWN_NAMES, listed, meant
 
 
 def build(workshop: Workshop) -> Built:

@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -22,7 +21,7 @@ from polly_core.server.s3 import S3Access, s3_client
 from tests.cli.test_commands import Said, User
 from tests.engine.real import RealRig
 from tests.operations.scenarios import DELETE, UPDATE, Asked, Scenario
-from tests.operations.sites import RealSite, real_site
+from tests.operations.sites import RealSite
 from tests.support.atlas import RunningAtlas
 from tests.support.objects import store_access
 
@@ -30,20 +29,6 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
 VERIFIED = 3
-
-
-@pytest.fixture
-def site(atlas: RunningAtlas, tmp_path: Path) -> Iterator[RealSite]:
-    with real_site(atlas, tmp_path / "polly") as found:
-        yield found
-
-
-@pytest.fixture
-def user(
-    atlas: RunningAtlas, site: RealSite, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> User:
-    """Someone whose home is the site's, so that their ledger is."""
-    return User(atlas, site.rig.atlas_id, tmp_path, capsys)
 
 
 def _run(site: RealSite, scenario: Scenario, **options: object) -> RunId:

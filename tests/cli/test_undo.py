@@ -1,34 +1,16 @@
 """undo as a user types it: what the run did not do is refused by name, with nothing begun."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from polly_core.models.jsonvalue import JsonObject
 from polly_core.models.run import OperationName
 from tests.cli.test_commands import User
 from tests.operations.scenarios import ATTACH, Asked, Stock
-from tests.operations.sites import RealSite, real_site
-from tests.support.atlas import RunningAtlas
+from tests.operations.sites import RealSite
 
 CHANGE: JsonObject = {
     "steps": [{"set": "quality.x", "value": 1}, {"set": "disease", "value": "zzz"}]
 }
-
-
-@pytest.fixture
-def site(atlas: RunningAtlas, tmp_path: Path) -> Iterator[RealSite]:
-    with real_site(atlas, tmp_path / "polly") as found:
-        yield found
-
-
-@pytest.fixture
-def user(
-    atlas: RunningAtlas, site: RealSite, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> User:
-    """Someone whose home is the site's, so that their ledger is."""
-    return User(atlas, site.rig.atlas_id, tmp_path, capsys)
 
 
 def _updated(site: RealSite) -> str:
